@@ -11,12 +11,15 @@ import { exists, inputFiles, isFresh, isPresent, listing, readStamp, root, stamp
 // Constants first: the schema's module may use them, and both are sources of what follows.
 const generators = ["scripts/generate-constants.mjs", "scripts/generate-schema.mjs"];
 const engineTargets = ["release", "scalar", "debug"];
+// The targets share their warnings.
+const printed = new Set();
 
 class BuildError extends Error {}
 
 async function step(name, script, args) {
 	const { code, output } = await node(script, args);
-	if (output.trim() !== "") console.error(output.trimEnd());
+	if (output.trim() !== "" && !printed.has(output)) console.error(output.trimEnd());
+	printed.add(output);
 	if (code !== 0) throw new BuildError(`${name} failed`);
 }
 
@@ -71,17 +74,24 @@ async function buildChanged(force) {
 		parts = current();
 	}
 	const taken = listing();
-	const isStale = (part) => before?.parts[part] !== parts[part] || !isPresent(part);
-	const work = [];
-	if (exists("src") && isStale("command")) work.push(buildCommand());
-	if (exists("assembly/index.ts") && isStale("engine")) work.push(buildEngine());
-	const failures = (await Promise.allSettled(work)).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
-	if (failures.length > 0) {
-		const unexpected = failures.find((reason) => !(reason instanceof BuildError));
-		throw unexpected ?? new BuildError(failures.map(({ message }) => message).join(", "));
-	}
+	const work = { command: exists("src") && buildCommand, engine: exists("assembly/index.ts") && buildEngine };
+	const failures = [];
+	await Promise.all(
+		Object.keys(work).map(async (part) => {
+			if (!work[part] || (before?.parts[part] === parts[part] && isPresent(part))) return;
+			try {
+				await work[part]();
+			} catch (error) {
+				failures.push(error);
+				parts[part] = undefined;
+			}
+		}),
+	);
+	// A part that was built stays so, even beside one that failed.
+	const complete = failures.length === 0;
 	mkdirSync(dirname(stampFile), { recursive: true });
-	writeFileSync(stampFile, JSON.stringify({ parts, listing: taken }));
+	writeFileSync(stampFile, JSON.stringify(complete ? { parts, listing: taken } : { parts: { ...parts, all: undefined } }));
+	if (!complete) throw failures.find((error) => !(error instanceof BuildError)) ?? failures[0];
 }
 
 /** Bring dist/ up to date. @returns false where something failed; what it was has been printed. */

@@ -23,6 +23,6 @@ let { code } = await compare([], "inherit");
 if (code === 0 || code === 1) {
 	mkdirSync(join(root, "report"), { recursive: true });
 	({ code } = await compare(["--json", "--quiet"], openSync(join(root, report), "w")));
-	console.log(`report: ${report}`);
+	if (code === 0 || code === 1) console.log(`report: ${report}`);
 }
 process.exitCode = code;

@@ -3,15 +3,19 @@
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { node, tools } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 import { exists, root } from "./stamp.mjs";
 
-const { values, positionals } = parseArgs({
-	options: { ci: { type: "boolean", default: false }, summary: { type: "string" } },
-	allowPositionals: true,
-});
+const args = process.argv.slice(2);
+
+function take(name, following) {
+	const at = args.indexOf(name);
+	return at < 0 ? [] : args.splice(at, 1 + following);
+}
+
+const ci = take("--ci", 0).length > 0;
+const [, summary] = take("--summary", 1);
 await setUp();
 
 const checks = [
@@ -49,13 +53,17 @@ async function suites(project, args) {
 	results.push(counts);
 }
 
-if (!values.ci) for (const each of checks) await check(each);
-await suites(values.ci ? "ci" : "unit", [...(values.ci ? ["--passWithNoTests"] : []), ...positionals]);
+if (ci) {
+	await suites("ci", ["--passWithNoTests", ...args]);
+} else {
+	for (const each of checks) await check(each);
+	await suites("unit", args);
+}
 
 const failed = results.filter((result) => result.failed > 0);
-if (values.summary !== undefined) {
-	mkdirSync(dirname(resolve(values.summary)), { recursive: true });
-	writeFileSync(values.summary, JSON.stringify(results));
+if (summary !== undefined) {
+	mkdirSync(dirname(resolve(summary)), { recursive: true });
+	writeFileSync(summary, JSON.stringify(results));
 }
 if (failed.length > 0) {
 	console.log(`FAILED: ${failed.map(({ name, failed }) => `${name} (${failed})`).join(", ")}`);
