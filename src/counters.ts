@@ -1,0 +1,115 @@
+// The counters of a replay: one flat list of dotted paths, the same for the engine, the reference model and the reports.
+// Each is a u64, an exact sum that does not depend on order. What they mean: docs/counters.md; their names are the compare JSON's.
+import { VMEXIT_CAUSES, ZAP_CAUSES } from "./trace/kinds.js";
+
+/** Call sites of `bySite`, by the name of the cause; the first nine are the operations with a step table, in OperationKind order. */
+export const SITES = ["cow", "unshare", "ksmWriteProtect", "ksmReplace", "zap", "protect", "fork", "invalidate", "memslot"] as const;
+export type Site = (typeof SITES)[number];
+
+const SITE_COUNTERS = ["count", "sptePresent", "spteRebuilt", "exitsCaused", "flushes", "mmuLockWrite"] as const;
+
+/** Every counter's path; the index is its place in the engine's counter block. */
+export const COUNTER_PATHS: readonly string[] = [
+	"accesses.guestRead",
+	"accesses.guestWrite",
+	"accesses.hostRead",
+	"accesses.hostWrite",
+	"accesses.deviceRead",
+	"accesses.deviceWrite",
+	"vmexits",
+	"vmexitsFixed",
+	"vmexitsRetried",
+	"vmexitsFast",
+	"vmexitsSpurious",
+	"vmexitsEmulated",
+	"vmexitsRead",
+	"vmexitsWrite",
+	"vmexitsNotPresent",
+	"vmexitsProtection",
+	...VMEXIT_CAUSES.flatMap((cause) => ["read", "write", "fetch"].map((access) => `vmexitsByCause.${cause}.${access}`)),
+	"inProgressLoops",
+	"mmio.read",
+	"mmio.write",
+	"mmio.reserved",
+	"hostFaults",
+	"cowBreaks",
+	"cowCopies.ksm",
+	"cowCopies.zero",
+	"cowCopies.shared",
+	"cowCopies.file",
+	"cowCopies.unshare",
+	"cowReuses",
+	"ksmMerges",
+	"ksmWriteProtects",
+	"ksmReplaces",
+	"ksmZeroMerges",
+	"notifier.rangeStart",
+	"notifier.rangeEnd",
+	"notifier.changePte",
+	"notifier.changePteEffective",
+	"notifier.changePteEstablished",
+	"notifier.changePteFailed",
+	"notifier.invalidateSecondaryTlb",
+	"spteInstalled",
+	"spteZapped",
+	"spteChanged",
+	...ZAP_CAUSES.map((cause) => `spteZappedByCause.${cause}`),
+	"establish.refusedOverlap",
+	"establish.refusedWritable",
+	"establish.refusedNoTable",
+	"establish.neverTouched",
+	"mmuLockWrite",
+	...SITES.flatMap((site) => SITE_COUNTERS.map((counter) => `bySite.${site}.${counter}`)),
+	"flush.primaryTlb",
+	"flush.guestTlb",
+	"flush.deviceTlb",
+	"tlb.l1Hit",
+	"tlb.l1Miss",
+	"tlb.l2Hit",
+	"tlb.l2Miss",
+	"hostTlb.l1Hit",
+	"hostTlb.l1Miss",
+	"hostTlb.l2Hit",
+	"hostTlb.l2Miss",
+	"walk.count",
+	"walk.memoryReferences",
+	"walk.pscHits",
+	"coherence.violations",
+];
+
+const INDEX = new Map(COUNTER_PATHS.map((path, index) => [path, index]));
+
+/** Place of a counter in the block. Throws RangeError on a name that is none. */
+export function counterIndex(path: string): number {
+	const index = INDEX.get(path);
+	if (index === undefined) throw new RangeError(`no counter ${path}`);
+	return index;
+}
+
+/** A counter as JSON: an integer while it is exact in a double, a decimal string beyond (cli.md). */
+export type CounterValue = number | string;
+export interface CounterTree {
+	[key: string]: CounterValue | CounterTree;
+}
+
+/** Nest the flat counters by their dotted paths. */
+export function counterTree(values: ArrayLike<bigint>): CounterTree {
+	const root: CounterTree = {};
+	COUNTER_PATHS.forEach((path, index) => {
+		const keys = path.split(".");
+		const leaf = keys.pop() ?? path;
+		let node = root;
+		for (const key of keys) {
+			const next = node[key];
+			if (typeof next === "object") node = next;
+			else {
+				const made: CounterTree = {};
+				node[key] = made;
+				node = made;
+			}
+		}
+		const value = values[index] ?? 0n;
+		node[leaf] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+	});
+	return root;
+}

@@ -1,0 +1,219 @@
+// Items, placed accesses and observations become the records of a trace, in one order: by place in the capture, ends before begins.
+import { Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import type { Agent, TraceRecord } from "../trace/record.js";
+import type { CapturedVm } from "./host.js";
+import type { BracketItem, FaultItem, InstantItem, Item, ObservedItem } from "./items.js";
+import type { PlacedAccess } from "./phases.js";
+import { faultAddressSpace } from "./tracker.js";
+
+const PAGE = 4096;
+
+export interface RecordSink {
+	cause(record: TraceRecord): void;
+	observe(record: TraceRecord): void;
+}
+
+/** Something to write at a place. Ends go before begins at the same place, accesses after the mark that they follow. */
+interface Piece {
+	readonly at: number;
+	readonly rank: number;
+	write(): void;
+}
+
+const RANK = { end: 0, commit: 1, instant: 2, begin: 3, access: 4 } as const;
+
+const guestAgent = (vm: CapturedVm, vcpu: number): Agent => ({ kind: AgentKind.guest, vm: vm.id, vcpu, mm: vm.mm, thread: 0 });
+const hostAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.host, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 1 });
+const mmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.mm, vm: 0, vcpu: 0, mm: vm.mm, thread: 0 });
+const vmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.vm, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 0 });
+const HOST: Agent = { kind: AgentKind.mm, vm: 0, vcpu: 0, mm: 0, thread: 0 };
+
+export const accessOf = (errorCode: number): Access =>
+	(errorCode & 2) !== 0 ? Access.guestWrite : (errorCode & 16) !== 0 ? Access.guestFetch : Access.guestRead;
+
+/** Smallest free numbers for operations that are open at the same time. */
+class Windows {
+	readonly #used = new Set<number>();
+	take(): number {
+		let window = 1;
+		while (this.#used.has(window)) window++;
+		this.#used.add(window);
+		return window;
+	}
+	give(window: number): void {
+		this.#used.delete(window);
+	}
+}
+
+export class Emitter {
+	readonly #sink: RecordSink;
+	readonly #ns: (at: number) => number;
+	readonly #pieces: Piece[] = [];
+	readonly #windows = new Windows();
+	readonly #split = new Map<BracketItem, number>();
+	/** No bracket is recorded, so a copy has no record of its own. */
+	readonly #deriveCopies: boolean;
+
+	constructor(sink: RecordSink, ns: (at: number) => number, deriveCopies: boolean) {
+		this.#sink = sink;
+		this.#ns = ns;
+		this.#deriveCopies = deriveCopies;
+	}
+
+	/** Records of the state before the capture began. */
+	before(vms: readonly CapturedVm[], logged: boolean): void {
+		if (!logged) return;
+		for (const vm of vms) {
+			for (const slot of vm.slots) {
+				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, 0], 0);
+				this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
+			}
+			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
+		}
+	}
+
+	add(items: readonly Item[], explained: ReadonlySet<Item>, placed: readonly PlacedAccess[]): void {
+		const kept = items.filter((item) => !explained.has(item));
+		const places = placed.map((access) => access.at);
+		for (const item of kept) {
+			places.push(item.begin);
+			if (item.kind !== "instant") places.push(item.end);
+		}
+		places.sort((a, b) => a - b);
+		for (const access of placed) this.#piece(access.at, RANK.access, () => this.#access(access));
+		for (const item of kept) {
+			if (item.kind === "instant") this.#piece(item.begin, RANK.instant, () => this.#instant(item));
+			else this.#place(item, othersWithin(places, item.begin, item.end));
+		}
+	}
+
+	#piece(at: number, rank: number, write: () => void): void {
+		this.#pieces.push({ at, rank, write });
+	}
+
+	/** Whole where nothing else lies between its begin and its end; split at them otherwise. */
+	#place(item: BracketItem | FaultItem, split: boolean): void {
+		if (item.kind === "fault") {
+			if (!split || item.mmio) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
+			else {
+				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
+				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));
+			}
+		} else if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
+		else {
+			this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.begin));
+			this.#piece(item.commit < 0 ? item.end : item.commit, item.commit < 0 ? RANK.end - 1 : RANK.commit, () =>
+				this.#bracket(item, Point.commit),
+			);
+			this.#piece(item.end, RANK.end, () => this.#bracket(item, Point.end));
+		}
+	}
+
+	/** Write everything, observations where they belong. */
+	finish(observed: readonly ObservedItem[]): void {
+		const pieces = this.#pieces.sort((a, b) => a.at - b.at || a.rank - b.rank);
+		let next = 0;
+		for (const piece of pieces) {
+			for (let item = observed[next]; item !== undefined && item.at < piece.at; item = observed[++next]) this.#observation(item);
+			piece.write();
+		}
+		for (let item = observed[next]; item !== undefined; item = observed[++next]) this.#observation(item);
+	}
+
+	#operation(
+		name: Extract<TraceRecord, { kind: "operation" }>["name"],
+		agent: Agent,
+		page: number,
+		args: number[],
+		at: number,
+		text?: string,
+	): void {
+		const ns = this.#ns(at);
+		this.#sink.cause({ kind: "operation", name, agent, page, args, ns, text });
+	}
+
+	#instant(item: InstantItem): void {
+		if (item.name === "mark") {
+			const begin = /^PHASE (\d+) BEGIN/.exec(item.text ?? "");
+			const end = /^PHASE (\d+) END/.exec(item.text ?? "");
+			const phase = Number(begin?.[1] ?? end?.[1] ?? 0);
+			this.#operation("mark", HOST, 0, [phase, begin !== null ? 0 : end !== null ? 1 : 2, 0], item.begin, item.text);
+		} else if (item.vm !== null)
+			this.#operation(item.name, item.name === "memslot" ? vmAgent(item.vm) : mmAgent(item.vm), item.page, item.args, item.begin);
+	}
+
+	#access({ vm, access, copied, at }: PlacedAccess): void {
+		const kind = access.host ? (access.write ? Access.hostWrite : Access.hostRead) : access.write ? Access.guestWrite : Access.guestRead;
+		const agent = access.host ? hostAgent(vm) : guestAgent(vm, 0);
+		const address = access.host ? access.hva : access.gpa;
+		const page = Math.floor(address / PAGE);
+		const ns = this.#ns(at);
+		if (copied) this.#sink.cause({ kind: "operation", name: "access", agent, page, args: [kind, Hint.copy], ns, offset: address % PAGE });
+		else this.#sink.cause({ kind: "access", access: kind, agent, page, ns, offset: address % PAGE });
+	}
+
+	#fault(item: FaultItem, point: number): void {
+		const agent = guestAgent(item.vm, item.vcpu);
+		const access = accessOf(item.errorCode);
+		const page = Math.floor(item.gpa / PAGE);
+		const at = point === Point.end ? item.end : item.begin;
+		if (item.mmio) {
+			this.#operation("mmio", agent, page, [access, (item.errorCode & 8) >> 3], at);
+			return;
+		}
+		const as = faultAddressSpace(item);
+		const flags = (as === 1 ? FaultFlag.smm : 0) | (item.filled ? FaultFlag.filled : 0) | (this.#deriveCopies ? FaultFlag.deriveCopy : 0);
+		this.#operation("fault", agent, page, [point, access, flags], at);
+	}
+
+	#bracket(item: BracketItem, point: number): void {
+		let window = 0;
+		if (point === Point.begin) {
+			window = this.#windows.take();
+			this.#split.set(item, window);
+		} else window = this.#split.get(item) ?? 0;
+		if (point === Point.end) this.#windows.give(window);
+		const own = item.name === "cow" && (item.flags & OpFlag.ownFault) !== 0;
+		const agent = own ? guestAgent(item.vm, item.vcpu) : mmAgent(item.vm);
+		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : item.begin;
+		this.#operation(item.name, agent, item.page, bracketArgs(item, point, window), at < 0 ? item.end : at);
+	}
+
+	#observation(item: ObservedItem): void {
+		const vm = item.vm;
+		const agent = vm === null ? HOST : GUEST_OBSERVATIONS.has(item.name) ? guestAgent(vm, item.vcpu) : vmAgent(vm);
+		this.#sink.observe({ kind: "operation", name: item.name, agent, page: item.page, args: item.args, ns: this.#ns(item.at) });
+	}
+}
+
+const GUEST_OBSERVATIONS = new Set(["vmexit", "mmioFault", "spteChanged"]);
+
+function bracketArgs(item: BracketItem, point: number, window: number): number[] {
+	switch (item.name) {
+		case "ksmReplace":
+			return [point, window, item.flags, item.kpage];
+		case "protect":
+			return [point, window, item.pages, item.event, item.flags];
+		case "fork":
+			return [point, window, item.pages, item.event, item.child];
+		case "zap":
+		case "invalidate":
+			return [point, window, item.pages, item.event];
+		default:
+			return [point, window, item.flags];
+	}
+}
+
+/** Whether any of the sorted places other than the item's own two lies in [begin, end]. */
+function othersWithin(places: readonly number[], begin: number, end: number): boolean {
+	let low = 0;
+	let high = places.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if ((places[middle] ?? 0) < begin) low = middle + 1;
+		else high = middle;
+	}
+	let found = 0;
+	for (let at = low; at < places.length && (places[at] ?? 0) <= end; at++) if (++found > 2) return true;
+	return false;
+}

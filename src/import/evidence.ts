@@ -1,0 +1,63 @@
+// Which kernel was captured, from what its events show (model.md section 1), and what is wrong with the probes.
+
+const MAX_ADDRESS = 2 ** 47;
+
+export class Evidence {
+	/** Any change_pte seen: Linux up to 6.9, or a kernel with it put back. */
+	changePte = false;
+	/** try_to_merge_with_ksm_page is probed, so a merge without it is one into the zero page. */
+	mergeProbe = false;
+	#both = 0;
+	#unmapOnly = 0;
+	#changeOnly = 0;
+	#establishedReadOnly = 0;
+	#establishedWritable = 0;
+	#establishedInForeignBracket = 0;
+	#ranges = 0;
+	#badRanges = 0;
+	#firstBadRange = "";
+
+	bracket(unmapped: boolean, changedPte: boolean, eligible: boolean): void {
+		if (!eligible) return;
+		if (unmapped && changedPte) this.#both++;
+		else if (unmapped) this.#unmapOnly++;
+		else if (changedPte) this.#changeOnly++;
+	}
+
+	establishes(writable: boolean, otherBracketOpen: boolean): void {
+		if (writable) this.#establishedWritable++;
+		else this.#establishedReadOnly++;
+		if (otherBracketOpen) this.#establishedInForeignBracket++;
+	}
+
+	/** A range as fetched: start < end, page aligned, below 2^47; anything else is a wrong struct offset in the probe. */
+	range(start: number, end: number): void {
+		this.#ranges++;
+		if (start < end && start % 4096 === 0 && end % 4096 === 0 && end <= MAX_ADDRESS) return;
+		this.#badRanges++;
+		this.#firstBadRange ||= `start=0x${start.toString(16)} end=0x${end.toString(16)}`;
+	}
+
+	get badRanges(): { count: number; of: number; first: string } {
+		return { count: this.#badRanges, of: this.#ranges, first: this.#firstBadRange };
+	}
+
+	/** The captured kernel's strategy and what says so; name "" where nothing does. */
+	strategy(): { name: string; evidence: string[] } {
+		const established = this.#establishedReadOnly + this.#establishedWritable;
+		if (established > 0) {
+			const counts = `${established} SPTEs made present inside change_pte, ${this.#establishedWritable} of them writable`;
+			if (this.#establishedInForeignBracket > 0)
+				return {
+					name: "establish-naive",
+					evidence: [counts, `${this.#establishedInForeignBracket} of them while another bracket was open`],
+				};
+			return { name: this.#establishedWritable > 0 ? "establish-map" : "establish", evidence: [counts] };
+		}
+		if (this.#changeOnly > 0 && this.#changeOnly >= this.#both)
+			return { name: "flag", evidence: [`${this.#changeOnly} change_pte brackets without kvm_unmap_hva_range`] };
+		if (this.#both > 0) return { name: "wrapped", evidence: [`kvm_unmap_hva_range and change_pte in the same ${this.#both} brackets`] };
+		if (this.#unmapOnly > 0) return { name: "drop", evidence: [`${this.#unmapOnly} brackets at COW and KSM sites, none with change_pte`] };
+		return { name: "", evidence: [] };
+	}
+}

@@ -1,0 +1,217 @@
+// The host as a capture shows it: VMs with their memslots as they stand at the event being read, tasks, mms, and the SPTEs that the kernel recorded.
+import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
+import type { AccessLog } from "./accesslog.js";
+import type { BracketItem, FaultItem } from "./items.js";
+
+interface CapturedSlot {
+	readonly slot: number;
+	readonly as: number;
+	readonly gfn: number;
+	readonly page: number;
+	readonly pages: number;
+}
+
+/** An SPTE as the capture's own tracepoints show it. */
+interface RecordedSpte {
+	bits: number;
+	/** Why it is absent: a VmexitCause. */
+	absent: VmexitCause;
+}
+
+export class CapturedVm {
+	readonly id: number;
+	/** Its mm's id in the trace; the same number. */
+	readonly mm: number;
+	pid: number;
+	kvm = "";
+	mmPointer = "";
+	slots: CapturedSlot[] = [];
+	readonly vcpus = new Set<number>();
+	/** Brackets in progress whose range hit a memslot, and the hull of model.md rule 1. */
+	readonly open = new Set<BracketItem>();
+	hullStart = 0;
+	hullEnd = 0;
+	readonly #sptes: [Map<number, RecordedSpte>, Map<number, RecordedSpte>] = [new Map(), new Map()];
+	/** Pages whose state at the start of the capture can no longer be read off an SPTE: already mapped once, or in some bracket. */
+	readonly settled = new Set<number>();
+	/** Pages that had no PTE when the capture began: their first SPTE, made by a read, is the zero page's. */
+	readonly holes = new Set<number>();
+	/** Largest total of address space 0's slots, in bytes. */
+	memoryBytes = 0;
+
+	constructor(id: number, pid: number) {
+		this.id = id;
+		this.mm = id;
+		this.pid = pid;
+	}
+
+	setSlot(slot: CapturedSlot): void {
+		this.slots = this.slots.filter((other) => other.slot !== slot.slot || other.as !== slot.as);
+		if (slot.pages > 0) this.slots.push(slot);
+		const total = this.slots.filter((s) => s.as === 0).reduce((sum, s) => sum + s.pages * 4096, 0);
+		this.memoryBytes = Math.max(this.memoryBytes, total);
+	}
+
+	hits(page: number, pages: number): boolean {
+		return this.slots.some((slot) => page < slot.page + slot.pages && page + pages > slot.page);
+	}
+
+	/** hva page of a gfn in an address space; -1 outside its slots. */
+	hvaPage(as: number, gfn: number): number {
+		const slot = this.slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+		return slot === undefined ? -1 : slot.page + (gfn - slot.gfn);
+	}
+
+	spte(as: number, gfn: number): RecordedSpte {
+		const map = this.#sptes[as === 1 ? 1 : 0];
+		const known = map.get(gfn);
+		if (known !== undefined) return known;
+		const made: RecordedSpte = { bits: 0, absent: "firstTouch" };
+		map.set(gfn, made);
+		return made;
+	}
+
+	openBracket(item: BracketItem): void {
+		if (this.open.size === 0) {
+			this.hullStart = item.page;
+			this.hullEnd = item.page + item.pages;
+		} else {
+			this.hullStart = Math.min(this.hullStart, item.page);
+			this.hullEnd = Math.max(this.hullEnd, item.page + item.pages);
+		}
+		this.open.add(item);
+	}
+
+	inHull(page: number): boolean {
+		return this.open.size > 0 && page >= this.hullStart && page < this.hullEnd;
+	}
+
+	/** The class of a fault by the SPTE that it met. */
+	faultClass(as: number, gfn: number, write: boolean): number {
+		const spte = this.spte(as, gfn);
+		let cause: VmexitCause;
+		if ((spte.bits & SpteBit.present) === 0) cause = spte.absent;
+		else cause = write && (spte.bits & SpteBit.writable) === 0 ? "readOnlySpte" : "other";
+		return VMEXIT_CAUSES.indexOf(cause);
+	}
+}
+
+/** try_to_merge_one_page, from entry to return. */
+export interface OpenMerge {
+	readonly page: string;
+	readonly kpage: string;
+	/** A kpage is given, and no try_to_merge_with_ksm_page is open. */
+	readonly bare: boolean;
+	replaceSeen: boolean;
+	writeProtect: BracketItem | null;
+	replace: BracketItem | null;
+}
+
+/** wp_page_copy, from entry to return. */
+export interface OpenCopy {
+	/** hva page. */
+	readonly page: number;
+	readonly flags: number;
+	readonly struct: string;
+}
+
+export interface OpenBracket {
+	readonly start: number;
+	readonly end: number;
+	readonly mm: string;
+	readonly item: BracketItem | null;
+	unmapped: boolean;
+	changedPte: boolean;
+}
+
+/** A task as far as the grammar of its events needs it. */
+export class Task {
+	readonly pid: number;
+	tgid: number;
+	comm: string;
+	vm: CapturedVm | null = null;
+	readonly brackets: OpenBracket[] = [];
+	merge: OpenMerge | null = null;
+	withKsmPage = false;
+	copy: OpenCopy | null = null;
+	/** hva page that break_ksm is at; -1 if none. */
+	breakKsm = -1;
+	fault: FaultItem | null = null;
+
+	constructor(pid: number, tgid: number, comm: string) {
+		this.pid = pid;
+		this.tgid = tgid;
+		this.comm = comm;
+	}
+}
+
+export class CapturedHost {
+	readonly vms: CapturedVm[] = [];
+	readonly #tasks = new Map<number, Task>();
+	readonly #mms = new Map<string, CapturedVm | null>();
+	/** mm of a thread group from mn_register, before its first memslot makes a VM of it. */
+	readonly #registered = new Map<number, string>();
+
+	/** VMs and memslots as access logs' headers give them. */
+	constructor(logs: readonly AccessLog[]) {
+		for (const log of logs) {
+			const vm = new CapturedVm(log.vm, log.pid);
+			for (const slot of log.slots)
+				vm.setSlot({ slot: slot.slot, as: 0, gfn: slot.gpa / 4096, page: slot.hva / 4096, pages: Math.floor(slot.bytes / 4096) });
+			this.vms.push(vm);
+		}
+	}
+
+	task(pid: number, tgid: number, comm: string): Task {
+		let task = this.#tasks.get(pid);
+		if (task === undefined) {
+			task = new Task(pid, tgid, comm);
+			this.#tasks.set(pid, task);
+		}
+		task.comm = comm;
+		if (task.vm === null) task.vm = this.vms.find((vm) => vm.pid === pid || vm.pid === tgid) ?? null;
+		return task;
+	}
+
+	*tasks(): Generator<Task> {
+		yield* this.#tasks.values();
+	}
+
+	register(task: Task, mm: string): void {
+		this.#registered.set(task.tgid >= 0 ? task.tgid : task.pid, mm);
+	}
+
+	/** The VM of a struct kvm, made at its first memslot. */
+	vmOfKvm(kvm: string, task: Task): CapturedVm {
+		const known = this.vms.find((vm) => vm.kvm === kvm);
+		if (known !== undefined) return known;
+		const leader = task.tgid >= 0 ? task.tgid : task.pid;
+		const vm = this.vms.find((other) => other.pid === leader && other.kvm === "") ?? new CapturedVm(this.vms.length, leader);
+		vm.kvm = kvm;
+		if (!this.vms.includes(vm)) this.vms.push(vm);
+		const mm = this.#registered.get(leader);
+		if (mm !== undefined) this.#bind(mm, vm);
+		task.vm = vm;
+		return vm;
+	}
+
+	#bind(mm: string, vm: CapturedVm): void {
+		vm.mmPointer = mm;
+		this.#mms.set(mm, vm);
+	}
+
+	/** The VM whose notifier is on an mm: as registered, by the task, or by the only VM without an mm whose memslots the range meets. */
+	vmOfMm(mm: string, task: Task, page: number, pages: number): CapturedVm | null {
+		const known = this.#mms.get(mm);
+		if (known !== undefined && known !== null) return known;
+		if (task.vm !== null && task.vm.mmPointer === "" && task.merge === null) {
+			this.#bind(mm, task.vm);
+			return task.vm;
+		}
+		const met = this.vms.filter((vm) => vm.mmPointer === "" && vm.hits(page, pages));
+		const [only] = met;
+		if (met.length !== 1 || only === undefined) return null;
+		this.#bind(mm, only);
+		return only;
+	}
+}

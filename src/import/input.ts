@@ -1,0 +1,74 @@
+// Lines of a file that may be gzip'ed (told by its first bytes), read as a stream in bounded memory, with its sha256.
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, createReadStream, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import { createGunzip } from "node:zlib";
+import { BadInputError } from "../errors.js";
+
+/** A line longer than this is no trace text. */
+const MAX_LINE = 1 << 20;
+
+export interface Line {
+	readonly text: string;
+	/** From 1. */
+	readonly number: number;
+	/** False if the file ends without a newline after it. */
+	readonly complete: boolean;
+}
+
+/** sha256 of what was read, filled in when the lines are through. */
+export interface SourceDigest {
+	name: string;
+	sha256: string;
+}
+
+function isGzip(path: string): boolean {
+	const fd = openSync(path, "r");
+	try {
+		const head = new Uint8Array(2);
+		return readSync(fd, head, 0, 2, 0) === 2 && head[0] === 0x1f && head[1] === 0x8b;
+	} finally {
+		closeSync(fd);
+	}
+}
+
+function opened(path: string): boolean {
+	try {
+		return isGzip(path);
+	} catch (error) {
+		const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+		throw new BadInputError(`cannot read the file: ${code}`, { where: path });
+	}
+}
+
+/** Lines of `path`. Throws BadInputError on a damaged gzip stream (with the line reached) or a line over 1 MiB. */
+export async function* readLines(path: string, digest: SourceDigest): AsyncGenerator<Line[]> {
+	const gzip = opened(path);
+	const hash: Hash = createHash("sha256");
+	const raw = createReadStream(path, { highWaterMark: 1 << 20 });
+	raw.on("data", (chunk) => hash.update(chunk));
+	const stream = gzip ? raw.pipe(createGunzip()) : raw;
+	if (gzip) raw.on("error", (error) => stream.destroy(error));
+	const decoder = new TextDecoder("utf-8");
+	let rest = "";
+	let number = 0;
+	try {
+		for await (const chunk of stream) {
+			const text = rest + decoder.decode(chunk as Uint8Array, { stream: true });
+			const lines = text.split("\n");
+			rest = lines.pop() ?? "";
+			if (rest.length > MAX_LINE)
+				throw new BadInputError("a line is longer than 1 MiB; this is no trace text", {
+					where: `${path}, line ${number + lines.length + 1}`,
+				});
+			if (lines.length > 0) yield lines.map((line) => ({ text: line, number: ++number, complete: true }));
+		}
+	} catch (error) {
+		if (error instanceof BadInputError) throw error;
+		const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+		throw new BadInputError(`the file cannot be read to its end: ${code}`, { where: `${path}, after line ${number}` });
+	}
+	if (rest !== "") yield [{ text: rest, number: ++number, complete: false }];
+	digest.name = basename(path);
+	digest.sha256 = hash.digest("hex");
+}

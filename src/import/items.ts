@@ -1,0 +1,74 @@
+// What an importer finds in a capture before it is put in order: operations with their begin, commit and end, faults, and observations.
+// Places are numbers of events in the capture.
+import type { OperationName } from "../trace/kinds.js";
+import type { CapturedVm } from "./host.js";
+
+/** An operation inside a notifier bracket. */
+export interface BracketItem {
+	readonly kind: "bracket";
+	name: "ksmWriteProtect" | "ksmReplace" | "cow" | "unshare" | "zap" | "protect" | "invalidate" | "fork";
+	readonly vm: CapturedVm;
+	/** hva page. */
+	readonly page: number;
+	readonly pages: number;
+	readonly event: number;
+	readonly begin: number;
+	/** Place of change_pte; -1 where there is none. */
+	commit: number;
+	end: number;
+	flags: number;
+	kpage: number;
+	/** fork: the child's mm. */
+	child: number;
+	/** Task that ran it, and whether it is a vCPU of the VM. */
+	readonly pid: number;
+	readonly vcpu: number;
+	/** cow: what was copied. */
+	source: "ksm" | "zero" | "other";
+}
+
+/** One kvm_page_fault in a memslot, or outside every one (mmio). */
+export interface FaultItem {
+	readonly kind: "fault";
+	readonly vm: CapturedVm;
+	readonly vcpu: number;
+	readonly gpa: number;
+	readonly rip: string;
+	readonly errorCode: number;
+	readonly begin: number;
+	end: number;
+	/** Its own SPTE change was seen: it installed. */
+	installed: boolean;
+	/** Address space of its SPTE change; -1 until known. */
+	as: number;
+	/** A repeat of the same fault that tells the address space of this one. */
+	next: FaultItem | null;
+	filled: boolean;
+	readonly mmio: boolean;
+	/** The capture's own class by address space, at its begin (index into VMEXIT_CAUSES). */
+	readonly classes: readonly [number, number];
+	/** It made a copy itself. */
+	ownCow: boolean;
+}
+
+export interface InstantItem {
+	readonly kind: "instant";
+	readonly name: "ksmPromote" | "memslot" | "mark";
+	readonly vm: CapturedVm | null;
+	readonly page: number;
+	readonly args: number[];
+	readonly text?: string;
+	readonly begin: number;
+}
+
+export type Item = BracketItem | FaultItem | InstantItem;
+
+/** An observation, at its place. */
+export interface ObservedItem {
+	readonly at: number;
+	readonly name: OperationName;
+	readonly vm: CapturedVm | null;
+	readonly vcpu: number;
+	readonly page: number;
+	readonly args: number[];
+}

@@ -1,0 +1,43 @@
+// What the host operations of an access log (D P p U M F K k e) say of the brackets that the kernel recorded for them (data page, kernel.md 1.9 to 1.14).
+import { NotifyEvent, OpFlag } from "../trace/kinds.js";
+import type { AccessLog, LoggedOperation } from "./accesslog.js";
+import type { CapturedVm } from "./host.js";
+import type { BracketItem, Item } from "./items.js";
+import type { PhaseSpan } from "./phases.js";
+
+const PAGE = 4096;
+/** Ids of forked children's mms: above those of the VMs. */
+const FIRST_CHILD = 1000;
+
+/** Gives brackets their operation where the log tells it: changes `items` in place. */
+export function applyLoggedOperations(items: Item[], spans: readonly PhaseSpan[], logs: ReadonlyMap<CapturedVm, AccessLog>): void {
+	const brackets = items.filter((item): item is BracketItem => item.kind === "bracket");
+	let children = FIRST_CHILD;
+	for (const [vm, log] of logs) {
+		for (const span of spans) {
+			const phase = log.phases.get(span.number);
+			if (phase === undefined || phase.operations.length === 0) continue;
+			const within = brackets.filter((item) => item.vm === vm && item.begin >= span.begin && item.begin < span.end);
+			for (const operation of phase.operations) {
+				if (operation.letter === "K" || operation.letter === "k") children++;
+				for (const item of within) tell(item, operation, children);
+			}
+		}
+	}
+}
+
+function tell(item: BracketItem, operation: LoggedOperation, child: number): void {
+	const first = Math.floor(operation.hva / PAGE);
+	const end = first + Math.ceil(operation.bytes / PAGE);
+	const inside = item.page >= first && item.page + item.pages <= end;
+	if (operation.letter === "D" && inside && item.event === NotifyEvent.clear && isRange(item)) item.name = "zap";
+	else if ((operation.letter === "P" || operation.letter === "p") && inside && item.event === NotifyEvent.protectionVma) {
+		item.name = "protect";
+		if (operation.letter === "p") item.flags |= OpFlag.writable;
+	} else if ((operation.letter === "K" || operation.letter === "k") && item.event === NotifyEvent.protectionPage) {
+		item.name = "fork";
+		item.child = child;
+	}
+}
+
+const isRange = (item: BracketItem): boolean => item.name === "zap" || item.name === "invalidate";

@@ -1,0 +1,75 @@
+// Lines of /sys/kernel/tracing/trace: comm-pid, an optional (tgid), [cpu], flags, seconds, event: text. Layouts and traps: formats.md 2.2.
+
+/** One event line. `text` is what follows "event: ". */
+export interface TracefsEvent {
+	readonly comm: string;
+	readonly pid: number;
+	/** Thread group, where the capture has a TGID column; otherwise -1. */
+	readonly tgid: number;
+	readonly cpu: number;
+	readonly ns: number;
+	readonly name: string;
+	readonly text: string;
+}
+
+// comm may hold spaces, '-', ':' and brackets: the greedy first group leaves the last "-pid [cpu]" to the rest.
+const LINE = /^\s*(.*)-(\d+)\s+(?:\(\s*([-\d]+)\)\s+)?\[(\d+)\]\s+(?:([^\s:]+)\s+)?(\d+)\.(\d+): ([\w.]+): ?(.*)$/;
+const LOST = /^CPU:(\d+) \[LOST (\d+) EVENTS\]/;
+const WRITTEN = /entries-in-buffer\/entries-written: (\d+)\/(\d+)/;
+
+/** What a line is: an event, a note of lost events, the counts of the header, a comment, or nothing that this format has. */
+export type TracefsLine =
+	| { readonly kind: "event"; readonly event: TracefsEvent }
+	| { readonly kind: "lost"; readonly cpu: number; readonly events: number }
+	| { readonly kind: "written"; readonly inBuffer: number; readonly written: number }
+	| { readonly kind: "comment" }
+	| { readonly kind: "foreign" };
+
+const COMMENT: TracefsLine = { kind: "comment" };
+const FOREIGN: TracefsLine = { kind: "foreign" };
+
+export function parseTracefsLine(line: string): TracefsLine {
+	if (line.startsWith("#")) {
+		const counts = WRITTEN.exec(line);
+		return counts === null ? COMMENT : { kind: "written", inBuffer: Number(counts[1]), written: Number(counts[2]) };
+	}
+	const match = LINE.exec(line);
+	if (match === null) {
+		const lost = LOST.exec(line);
+		if (lost !== null) return { kind: "lost", cpu: Number(lost[1]), events: Number(lost[2]) };
+		return line.trim() === "" ? COMMENT : FOREIGN;
+	}
+	const [, comm = "", pid, tgid, cpu, , seconds, fraction = "", name = "", text = ""] = match;
+	return {
+		kind: "event",
+		event: {
+			comm,
+			pid: Number(pid),
+			tgid: tgid === undefined ? -1 : Number(tgid),
+			cpu: Number(cpu),
+			ns: Number(seconds) * 1e9 + Number(fraction.padEnd(9, "0").slice(0, 9)),
+			name,
+			text,
+		},
+	};
+}
+
+/** `key=value` of a kprobe line; undefined where there is none. */
+export function field(text: string, key: string): string | undefined {
+	let at = text.indexOf(`${key}=`);
+	while (at > 0 && text.charCodeAt(at - 1) !== 32) at = text.indexOf(`${key}=`, at + 1);
+	if (at < 0) return undefined;
+	const from = at + key.length + 1;
+	const to = text.indexOf(" ", from);
+	return text.slice(from, to < 0 ? undefined : to);
+}
+
+/** The word after `key` in a tracepoint's "key value" text; undefined where there is none. */
+export function word(text: string, key: string): string | undefined {
+	let at = text.indexOf(`${key} `);
+	while (at > 0 && text.charCodeAt(at - 1) !== 32) at = text.indexOf(`${key} `, at + 1);
+	if (at < 0) return undefined;
+	const from = at + key.length + 1;
+	const to = text.indexOf(" ", from);
+	return text.slice(from, to < 0 ? undefined : to);
+}

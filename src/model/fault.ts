@@ -1,0 +1,266 @@
+// One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
+import { Access, Hint } from "../trace/kinds.js";
+import type { Frame } from "./frames.js";
+import type { Mm, Pte } from "./mm.js";
+import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
+import type { RetryCause, Vm } from "./vm.js";
+import type { Vcpu, World } from "./world.js";
+
+export const isWrite = (access: Access): boolean =>
+	access === Access.guestWrite || access === Access.hostWrite || access === Access.deviceWrite;
+const accessName = (access: Access): "read" | "write" | "fetch" =>
+	access === Access.guestWrite ? "write" : access === Access.guestFetch ? "fetch" : "read";
+
+/** TLB and walk; true if the access went through. Checks what it read or wrote against the primary page (I-1, I-2, I-3). */
+export function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
+	const write = isWrite(access);
+	const hit = vcpu.tlb.lookup(as, gfn, write);
+	if (hit.level === 1) world.count("tlb.l1Hit");
+	else world.count("tlb.l1Miss");
+	if (hit.level === 2) world.count("tlb.l2Hit");
+	if (hit.level === 0) world.count("tlb.l2Miss");
+	let frame: Frame;
+	if (hit.level !== 0) frame = world.frames.get(hit.frame);
+	else {
+		world.count("walk.count");
+		const { guestLevels, hostLevels } = world.options;
+		world.count("walk.memoryReferences", (guestLevels + 1) * (hostLevels + 1) - 1);
+		const spte = vcpu.vm.root(as).peek(gfn);
+		if (spte === undefined || spte.frame === null || (write && !spte.writable)) {
+			vcpu.tlb.flushPage(as, gfn);
+			return false;
+		}
+		spte.accessed = true;
+		frame = spte.frame;
+		vcpu.tlb.fill(as, gfn, frame.id, spte.writable);
+	}
+	observe(world, vcpu, as, gfn, frame, write);
+	return true;
+}
+
+/** The oracle at one access: the page behind the translation is the page that the host maps there, or has its content. */
+function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame: Frame, write: boolean): void {
+	const agent = `vm${vcpu.vm.id} vcpu${vcpu.id}`;
+	const page = vcpu.vm.hva(as, gfn);
+	const pte = page === undefined ? undefined : vcpu.vm.mm.get(page);
+	if (frame.freed) world.violate("I-1", agent, gfn);
+	else if (pte === undefined) world.violate("I-2", agent, gfn);
+	else if (pte.frame !== frame && (write || pte.frame.content !== frame.content)) world.violate("I-2", agent, gfn);
+	else if (write && !pte.writable) world.violate("I-3", agent, gfn);
+	if (write) {
+		world.frames.write(frame);
+		if (pte !== undefined) pte.dirty = true;
+	}
+}
+
+/** Count one kvm_page_fault and say why it happened. */
+function countExit(world: World, vm: Vm, as: number, gfn: number, access: Access): void {
+	const spte = vm.root(as).entry(gfn);
+	const present = spte.frame !== null;
+	const cause = !present ? spte.absent : isWrite(access) && !spte.writable ? "readOnlySpte" : "other";
+	world.count("vmexits");
+	world.count(isWrite(access) ? "vmexitsWrite" : "vmexitsRead");
+	world.count(present ? "vmexitsProtection" : "vmexitsNotPresent");
+	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
+	if (!present && spte.site !== null) world.countSite(spte.site, "exitsCaused");
+}
+
+/** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
+function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): RetryCause | null {
+	if (vm.inHull(page)) return "retryInProgress";
+	if (vm.seq === snapshot) return null;
+	return ownCow ? "retryAfterCow" : "retryOther";
+}
+
+/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is. */
+function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): void {
+	const root = vcpu.vm.root(as);
+	const spte = root.entry(gfn);
+	world.count("vmexitsFixed");
+	if (spte.frame === null) world.count("spteInstalled");
+	else world.count("spteChanged");
+	spte.frame = pte.frame;
+	spte.writable = pte.writable;
+	spte.accessed = true;
+	spte.established = false;
+	root.addLeafTable(gfn);
+	vcpu.loop = -1;
+}
+
+/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
+export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
+	if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
+	else mm.set(page, world.frames.zeroPage, false);
+}
+
+/** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
+export function mustCopy(world: World, pte: Pte, hint: number): boolean {
+	const { frame } = pte;
+	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
+	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;
+	if (world.locked === frame.id) return true;
+	return !world.options.copiesRecorded && frame.mapcount > 1;
+}
+
+/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
+export function reuse(world: World, pte: Pte): void {
+	world.count("cowReuses");
+	pte.writable = true;
+	pte.dirty = true;
+	pte.frame.exclusive = true;
+}
+
+/** wp_page_copy as an operation: what becomes of the PTE. */
+export function cowChange(world: World, mm: Mm, page: number, unshare: boolean): PrimaryChange {
+	const old = mm.get(page);
+	const source = old?.frame;
+	const fresh = world.frames.allocate(source);
+	if (unshare) world.count("cowCopies.unshare");
+	else if (source?.zero === true) world.count("cowCopies.zero");
+	else if (source !== undefined && source.kpage !== 0) {
+		world.count("cowCopies.ksm");
+		world.count("cowBreaks");
+	} else world.count("cowCopies.shared");
+	const writable = !unshare && mm.writingAllowed(page);
+	return { changes: true, frame: fresh, writable, apply: () => void mm.set(page, fresh, writable) };
+}
+
+/** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
+export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint: number): boolean {
+	if (!mustCopy(world, pte, hint)) {
+		reuse(world, pte);
+		return false;
+	}
+	const operation = openOperation("cow", mm, page, 1, () => cowChange(world, mm, page, false));
+	beginOperation(world, operation);
+	commitOperation(world, operation);
+	endOperation(world, operation);
+	return true;
+}
+
+/**
+ * What an access does to the primary page table: populate, reuse or copy. It depends on the causes alone, never on a strategy's SPTEs, so that all
+ * strategies reach the same primary state. Says whether it copied; null where the VMA forbids the write.
+ */
+function primaryEffect(world: World, mm: Mm, page: number, write: boolean, hint: number): boolean | null {
+	const pte = mm.get(page);
+	if (pte === undefined) populateNone(world, mm, page, write);
+	else if (write && !pte.writable) {
+		if (!mm.writingAllowed(page)) return null;
+		return breakOrReuse(world, mm, page, pte, hint);
+	}
+	return false;
+}
+
+/** An access of a complete log: it repeats until it goes through, or is left pending while somebody's bracket is in progress. */
+export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, hint: number): void {
+	const { vm } = vcpu;
+	const page = vm.hva(as, gfn);
+	if (page === undefined) {
+		world.count(isWrite(access) ? "mmio.write" : "mmio.read");
+		return;
+	}
+	let missed = !translate(world, vcpu, as, gfn, access);
+	let snapshot = vm.seq;
+	if (missed) countExit(world, vm, as, gfn, access);
+	const copied = primaryEffect(world, vm.mm, page, isWrite(access), hint);
+	if (copied === null) {
+		if (missed) world.count("vmexitsEmulated");
+		return;
+	}
+	let ownCow = copied;
+	while (missed) {
+		const stale = staleBecause(vm, page, snapshot, ownCow);
+		if (stale === null) installNow(world, vcpu, as, gfn, page);
+		else {
+			world.retried(vcpu, as, gfn, stale);
+			if (stale === "retryInProgress") {
+				vcpu.pending = { as, gfn, access };
+				return;
+			}
+		}
+		missed = !translate(world, vcpu, as, gfn, access);
+		ownCow = false;
+		if (!missed) break;
+		if (stale === null) return;
+		snapshot = vm.seq;
+		countExit(world, vm, as, gfn, access);
+	}
+}
+
+function installNow(world: World, vcpu: Vcpu, as: number, gfn: number, page: number): void {
+	const pte = vcpu.vm.mm.get(page);
+	if (pte !== undefined) install(world, vcpu, as, gfn, pte);
+}
+
+/**
+ * An access that was left pending exits again; its effect on the primary page table was taken at its record, so what is installed has the PTE's
+ * rights as they are now. One try: whatever comes of it, the access is over.
+ */
+export function resolvePending(world: World, vcpu: Vcpu): void {
+	const { pending, vm } = vcpu;
+	vcpu.pending = null;
+	if (pending === null) return;
+	const { as, gfn, access } = pending;
+	const page = vm.hva(as, gfn);
+	if (page === undefined || vm.mm.get(page) === undefined) return;
+	const spte = vm.root(as).entry(gfn);
+	if (spte.frame !== null && (!isWrite(access) || spte.writable)) return;
+	countExit(world, vm, as, gfn, access);
+	if (vm.inHull(page)) world.retried(vcpu, as, gfn, "retryInProgress");
+	else installNow(world, vcpu, as, gfn, page);
+}
+
+/** kvm_page_fault of a capture without an access log: one attempt begins. */
+export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, filled: boolean): void {
+	const { vm } = vcpu;
+	const page = vm.hva(as, gfn);
+	const write = isWrite(access);
+	vcpu.flight = null;
+	if (page === undefined) {
+		world.count(write ? "mmio.write" : "mmio.read");
+		return;
+	}
+	const spte = vm.root(as).entry(gfn);
+	if (spte.frame !== null && (!write || spte.writable)) {
+		spte.accessed = true;
+		observe(world, vcpu, as, gfn, spte.frame, write);
+	} else {
+		countExit(world, vm, as, gfn, access);
+		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
+	}
+	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, filled);
+}
+
+/** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
+export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, derive: boolean): void {
+	const { flight, vm } = vcpu;
+	vcpu.flight = null;
+	const page = vm.hva(as, gfn);
+	if (page === undefined) return;
+	const write = isWrite(access);
+	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
+	let ownCow = flight?.ownCow ?? false;
+	const pte = vm.mm.get(page);
+	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))
+		ownCow = breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse) || ownCow;
+	if (flight === null) return;
+	const stale = staleBecause(vm, page, flight.snapshot, ownCow);
+	if (stale !== null) {
+		world.retried(vcpu, as, gfn, stale);
+		return;
+	}
+	const now = vm.mm.get(page);
+	if (now === undefined || (write && !now.writable)) {
+		world.retried(vcpu, as, gfn, "retryOther");
+		return;
+	}
+	const spte = vm.root(as).entry(gfn);
+	if (spte.frame === now.frame && (spte.writable || !write)) {
+		world.count("vmexitsSpurious");
+		spte.accessed = true;
+		return;
+	}
+	install(world, vcpu, as, gfn, now);
+	observe(world, vcpu, as, gfn, now.frame, write);
+}

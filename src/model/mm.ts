@@ -1,0 +1,73 @@
+// The primary MMU of one mm: its PTEs by hva page number (kernel.md 1).
+import type { Frame, Frames } from "./frames.js";
+
+export interface Pte {
+	frame: Frame;
+	writable: boolean;
+	dirty: boolean;
+}
+
+export class Mm {
+	readonly id: number;
+	readonly #ptes = new Map<number, Pte>();
+	readonly #frames: Frames;
+	/** Page runs whose VMA forbids writing (mprotect). */
+	readonly #readOnly = new Set<number>();
+
+	constructor(id: number, frames: Frames) {
+		this.id = id;
+		this.#frames = frames;
+	}
+
+	get(page: number): Pte | undefined {
+		return this.#ptes.get(page);
+	}
+
+	/** Every present PTE in page order. */
+	*entries(): Generator<[number, Pte]> {
+		for (const page of [...this.#ptes.keys()].sort((a, b) => a - b)) {
+			const pte = this.#ptes.get(page);
+			if (pte !== undefined) yield [page, pte];
+		}
+	}
+
+	/** Pages of [first, first + pages) that have a PTE. */
+	present(first: number, pages: number): number[] {
+		const found: number[] = [];
+		if (pages > this.#ptes.size) {
+			for (const page of this.#ptes.keys()) if (page >= first && page < first + pages) found.push(page);
+			return found.sort((a, b) => a - b);
+		}
+		for (let page = first; page < first + pages; page++) if (this.#ptes.has(page)) found.push(page);
+		return found;
+	}
+
+	/** set_pte: the old page, if any, loses this mapping. */
+	set(page: number, frame: Frame, writable: boolean): Pte {
+		const old = this.#ptes.get(page);
+		this.#frames.map(frame);
+		if (old !== undefined) this.#frames.unmap(old.frame);
+		const pte = { frame, writable, dirty: writable };
+		this.#ptes.set(page, pte);
+		return pte;
+	}
+
+	clear(page: number): void {
+		const old = this.#ptes.get(page);
+		if (old === undefined) return;
+		this.#ptes.delete(page);
+		this.#frames.unmap(old.frame);
+	}
+
+	/** mprotect: whether the VMA of these pages allows writing from now on. */
+	allowWriting(first: number, pages: number, allowed: boolean): void {
+		for (let page = first; page < first + pages; page++) {
+			if (allowed) this.#readOnly.delete(page);
+			else this.#readOnly.add(page);
+		}
+	}
+
+	writingAllowed(page: number): boolean {
+		return !this.#readOnly.has(page);
+	}
+}

@@ -1,0 +1,308 @@
+// The reference model: one strategy, one record at a time, written from kernel.md and meant to be obviously right. The engine must equal it in every
+// counter and in the final state (test/model).
+
+import { OperationArgs } from "../trace/arguments.js";
+import { type Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
+import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, populateNone, resolvePending } from "./fault.js";
+import type { Mm } from "./mm.js";
+import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
+import { type Vcpu, World, type WorldOptions } from "./world.js";
+
+const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };
+
+export class ReferenceModel {
+	readonly world: World;
+	readonly #open = new Map<number, Operation>();
+
+	constructor(options: WorldOptions) {
+		this.world = new World(options);
+	}
+
+	/** Replay one cause; `sequence` is its number in the trace. Observations are ignored. */
+	replay(record: TraceRecord, sequence: number): void {
+		this.world.event = sequence;
+		if (record.kind === "access") this.#access(record.agent, record.access, record.page, Hint.derive);
+		else this.#operation(record);
+	}
+
+	#vcpu(agent: Agent): Vcpu {
+		return this.world.vcpu(this.world.vm(agent.vm, agent.mm), agent.vcpu);
+	}
+
+	#access(agent: Agent, access: Access, page: number, hint: number): void {
+		if (agent.kind === AgentKind.guest) {
+			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
+			const vcpu = this.#vcpu(agent);
+			resolvePending(this.world, vcpu);
+			guestAccess(this.world, vcpu, 0, page, access, hint);
+		} else if (agent.kind === AgentKind.host) {
+			this.world.count(isWrite(access) ? "accesses.hostWrite" : "accesses.hostRead");
+			this.#hostAccess(agent, page, isWrite(access), hint);
+		} else this.world.count(isWrite(access) ? "accesses.deviceWrite" : "accesses.deviceRead");
+	}
+
+	/** A bracket has ended: accesses that were stale because of it exit again. */
+	#resolveAllPending(): void {
+		for (const vcpu of this.world.vcpus.values()) {
+			const { pending, vm } = vcpu;
+			if (pending === null) continue;
+			const page = vm.hva(pending.as, pending.gfn);
+			if (page === undefined || !vm.inHull(page)) resolvePending(this.world, vcpu);
+		}
+	}
+
+	/** A host thread through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails. */
+	#hostAccess(agent: Agent, page: number, write: boolean, hint: number): void {
+		const { world } = this;
+		const mm = world.mm(agent.mm);
+		const tlb = world.hostTlb(agent.mm, agent.thread);
+		const hit = tlb.lookup(0, page, write);
+		world.count(hit.level === 1 ? "hostTlb.l1Hit" : "hostTlb.l1Miss");
+		if (hit.level === 2) world.count("hostTlb.l2Hit");
+		if (hit.level === 0) {
+			world.count("hostTlb.l2Miss");
+			const pte = mm.get(page);
+			if (pte === undefined) {
+				world.count("hostFaults");
+				populateNone(world, mm, page, write);
+			} else if (write && !pte.writable) {
+				world.count("hostFaults");
+				if (mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, hint);
+			}
+			const now = mm.get(page);
+			if (now === undefined || (write && !now.writable)) return;
+			tlb.flushPage(0, page);
+			tlb.fill(0, page, now.frame.id, now.writable);
+		}
+		if (write) {
+			const pte = mm.get(page);
+			if (pte !== undefined) {
+				pte.dirty = true;
+				world.frames.write(pte.frame);
+			}
+		}
+	}
+
+	#operation(record: OperationRecord): void {
+		const { world } = this;
+		const { agent, page } = record;
+		const args = new OperationArgs(record);
+		switch (record.name) {
+			case "access":
+				this.#access(agent, args.access(), page, args.get("hint"));
+				return;
+			case "fault":
+				this.#fault(agent, page, args);
+				return;
+			case "mmio":
+				world.count(isWrite(args.access()) ? "mmio.write" : "mmio.read");
+				if (args.get("reserved") !== 0) world.count("mmio.reserved");
+				return;
+			case "ksmPromote":
+				this.#promote(world.mm(agent.mm), page, args.get("kpage"));
+				return;
+			case "populate":
+				this.#populate(world.mm(agent.mm), page, args.get("pages"), args.get("state"));
+				return;
+			case "memslot":
+				this.#memslot(agent, page, args);
+				return;
+			case "exit":
+				for (const [at] of [...world.mm(agent.mm).entries()]) world.mm(agent.mm).clear(at);
+				return;
+			case "ksmWriteProtect":
+			case "ksmReplace":
+			case "cow":
+			case "unshare":
+			case "zap":
+			case "protect":
+			case "invalidate":
+			case "fork":
+				this.#bracket(record, args);
+				return;
+			default:
+				return;
+		}
+	}
+
+	#fault(agent: Agent, gfn: number, args: OperationArgs): void {
+		const point = args.get("point");
+		const flags = args.get("flags");
+		const access = args.access();
+		const as = (flags & FaultFlag.smm) !== 0 ? 1 : 0;
+		const vcpu = this.#vcpu(agent);
+		if (point !== Point.end) {
+			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
+			faultBegin(this.world, vcpu, as, gfn, access, (flags & FaultFlag.filled) !== 0);
+		}
+		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, (flags & FaultFlag.deriveCopy) !== 0);
+	}
+
+	#promote(mm: Mm, page: number, kpage: number): void {
+		this.world.locked = -1;
+		this.world.count("ksmMerges");
+		const pte = mm.get(page);
+		if (pte !== undefined) this.world.frames.becomeKsm(pte.frame, kpage);
+	}
+
+	#populate(mm: Mm, page: number, pages: number, state: number): void {
+		for (let at = page; at < page + pages; at++) {
+			if (state === 1) mm.set(at, this.world.frames.allocate(), true);
+			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
+			else mm.clear(at);
+		}
+	}
+
+	/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
+	#memslot(agent: Agent, page: number, args: OperationArgs): void {
+		const { world } = this;
+		const vm = world.vm(agent.vm, agent.mm);
+		const slot = args.get("slot");
+		const as = args.get("as");
+		const pages = args.get("pages");
+		world.countSite("memslot", "count");
+		if (pages !== 0) {
+			vm.setSlot({ slot, as, gfn: args.get("gfn"), page, pages });
+			return;
+		}
+		if (!vm.deleteSlot(slot, as)) return;
+		let zapped = 0;
+		for (const root of vm.roots) {
+			for (const [gfn] of root.entries()) if (world.zapSpte(root, gfn, "kvmZap", "memslot")) zapped++;
+			root.dropTables();
+		}
+		world.countSite("memslot", "sptePresent", zapped);
+		for (const vcpu of world.vcpusOf(vm)) vcpu.tlb.flush();
+	}
+
+	/** An operation with a step table, whole or one of its points. */
+	#bracket(record: OperationRecord, args: OperationArgs): void {
+		const { world } = this;
+		const point = args.get("point");
+		const window = args.get("window");
+		let operation: Operation | undefined;
+		if (point === Point.whole || point === Point.begin) {
+			operation = this.#openBracket(record, args);
+			if (point === Point.begin) this.#open.set(window, operation);
+			beginOperation(world, operation);
+		} else operation = this.#open.get(window);
+		if (operation === undefined) return;
+		if (point === Point.whole || point === Point.commit) commitOperation(world, operation);
+		if (point === Point.whole || point === Point.end) {
+			endOperation(world, operation);
+			if (point === Point.end) this.#open.delete(window);
+			if ((args.get("flags") & OpFlag.unlocks) !== 0) world.locked = -1;
+			this.#resolveAllPending();
+		}
+	}
+
+	#openBracket(record: OperationRecord, args: OperationArgs): Operation {
+		const { world } = this;
+		const { agent, page } = record;
+		const mm = world.mm(agent.mm);
+		const flags = args.get("flags");
+		const failed = (flags & OpFlag.failed) !== 0;
+		switch (record.name) {
+			case "ksmWriteProtect": {
+				world.count("ksmWriteProtects");
+				world.locked = mm.get(page)?.frame.id ?? -1;
+				return openOperation(
+					"ksm-write-protect",
+					mm,
+					page,
+					1,
+					() => (failed ? UNCHANGED : this.#writeProtect(mm, page)),
+					(flags & OpFlag.kpageGiven) !== 0,
+				);
+			}
+			case "ksmReplace":
+				world.count("ksmReplaces");
+				return openOperation("ksm-replace", mm, page, 1, () =>
+					failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), (flags & OpFlag.zeroPage) !== 0),
+				);
+			case "cow": {
+				if ((flags & OpFlag.ownFault) !== 0) {
+					const { flight } = this.#vcpu(agent);
+					if (flight !== null) flight.ownCow = true;
+				}
+				return openOperation("cow", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, false)));
+			}
+			case "unshare":
+				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));
+			case "zap":
+				return openOperation("zap", mm, page, args.get("pages"), () => rangeChange(mm, page, args.get("pages"), (at) => mm.clear(at)));
+			case "protect": {
+				const allowed = (flags & OpFlag.writable) !== 0;
+				return openOperation("protect", mm, page, args.get("pages"), () => {
+					mm.allowWriting(page, args.get("pages"), allowed);
+					return rangeChange(mm, page, args.get("pages"), (at) => protect(mm, at, allowed));
+				});
+			}
+			case "fork":
+				return openOperation("fork", mm, page, args.get("pages"), () =>
+					this.#fork(mm, page, args.get("pages"), world.mm(args.get("child"))),
+				);
+			default:
+				return openOperation("invalidate", mm, page, args.get("pages"), () => UNCHANGED);
+		}
+	}
+
+	/** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
+	#writeProtect(mm: Mm, page: number): PrimaryChange {
+		const pte = mm.get(page);
+		if (pte === undefined || !(pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
+		return {
+			changes: true,
+			frame: pte.frame,
+			writable: false,
+			apply: () => {
+				pte.writable = false;
+				pte.dirty = false;
+				pte.frame.exclusive = false;
+			},
+		};
+	}
+
+	/** replace_page: the mapping moves to the KSM page (or the zero page), which has the same content (1.5). */
+	#replace(mm: Mm, page: number, kpage: number, zero: boolean): PrimaryChange {
+		const { world } = this;
+		world.locked = -1;
+		const pte = mm.get(page);
+		const frame = zero ? world.frames.zeroPage : world.frames.kpage(kpage);
+		world.count(zero ? "ksmZeroMerges" : "ksmMerges");
+		return {
+			changes: true,
+			frame,
+			writable: false,
+			apply: () => {
+				if (pte !== undefined) pte.frame.content = frame.content;
+				mm.set(page, frame, false);
+			},
+		};
+	}
+
+	/** copy_present_pte: both sides read-only and shared; the pages that `parent` has are counted once more (1.9). */
+	#fork(parent: Mm, page: number, pages: number, child: Mm): PrimaryChange {
+		return rangeChange(parent, page, pages, (at) => {
+			const pte = parent.get(at);
+			if (pte === undefined) return;
+			pte.writable = false;
+			if (!pte.frame.zero) pte.frame.exclusive = false;
+			child.set(at, pte.frame, false);
+		});
+	}
+}
+
+/** A range operation: `apply` to every present PTE; nothing is mapped by it. */
+function rangeChange(mm: Mm, page: number, pages: number, change: (page: number) => void): PrimaryChange {
+	return { changes: true, frame: null, writable: false, apply: () => mm.present(page, pages).forEach(change) };
+}
+
+/** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */
+function protect(mm: Mm, page: number, allowed: boolean): void {
+	const pte = mm.get(page);
+	if (pte === undefined) return;
+	if (!allowed) pte.writable = false;
+	else if (pte.frame.exclusive && pte.dirty) pte.writable = true;
+}

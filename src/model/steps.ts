@@ -1,0 +1,211 @@
+// What each step of an operation does (kernel.md 1.3 to 1.14, 3.2, 3.4, 10.1). One operation is open from its begin to its end; a step list is cut
+// at the page-table lock: up to range-start is the begin, lock to unlock the commit, range-end and later the end.
+import type { Site } from "../counters.js";
+import type { ChangePte, OperationKind, Step } from "../strategies/steps.js";
+import type { ZapCause } from "../trace/kinds.js";
+import type { Frame } from "./frames.js";
+import type { Mm } from "./mm.js";
+import type { Vm } from "./vm.js";
+import type { World } from "./world.js";
+
+/** What an operation does to the primary PTEs, decided at its commit. */
+export interface PrimaryChange {
+	/** False: the PTEs are not what the operation expected (recheck, pte_same), or there is nothing to change. */
+	readonly changes: boolean;
+	/** The one new PTE of an eligible operation. */
+	readonly frame: Frame | null;
+	readonly writable: boolean;
+	/** set_pte (or its removal). */
+	apply(): void;
+}
+
+export interface Operation {
+	readonly kind: OperationKind;
+	readonly site: Site;
+	readonly cause: ZapCause;
+	readonly mm: Mm;
+	readonly page: number;
+	readonly pages: number;
+	/** A write-protect with a kpage given: a replace follows. */
+	readonly replaceFollows: boolean;
+	/** alloc_page + copy happen before the bracket. */
+	readonly copies: boolean;
+	readonly primary: () => PrimaryChange;
+	/** VMs whose memslots the bracket's start hit: their end must pair. */
+	bracketed: Vm[];
+}
+
+const SITE_OF: Readonly<Record<OperationKind, Site>> = {
+	cow: "cow",
+	unshare: "unshare",
+	"ksm-write-protect": "ksmWriteProtect",
+	"ksm-replace": "ksmReplace",
+	zap: "zap",
+	protect: "protect",
+	fork: "fork",
+	invalidate: "invalidate",
+};
+const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
+	cow: "cow",
+	unshare: "cow",
+	"ksm-write-protect": "ksm",
+	"ksm-replace": "ksm",
+	zap: "notifier",
+	protect: "notifier",
+	fork: "notifier",
+	invalidate: "notifier",
+};
+
+export function openOperation(
+	kind: OperationKind,
+	mm: Mm,
+	page: number,
+	pages: number,
+	primary: () => PrimaryChange,
+	replaceFollows = false,
+): Operation {
+	return {
+		kind,
+		site: SITE_OF[kind],
+		cause: CAUSE_OF[kind],
+		mm,
+		page,
+		pages,
+		replaceFollows,
+		copies: kind === "cow" || kind === "unshare",
+		primary,
+		bracketed: [],
+	};
+}
+
+type Part = "begin" | "commit" | "end";
+const PART: Readonly<Record<Step["step"], Part>> = {
+	"alloc-copy": "begin",
+	"range-start": "begin",
+	lock: "commit",
+	recheck: "commit",
+	"clear-flush": "commit",
+	"notify-secondary-tlb": "commit",
+	"change-pte": "commit",
+	"set-pte": "commit",
+	"set-pte-write-protected": "commit",
+	"invalidate-missing": "end",
+	"make-writable": "end",
+	"bump-seq": "commit",
+	unlock: "commit",
+	"range-end": "end",
+	"free-old": "end",
+};
+
+const stepsOf = (world: World, operation: Operation, part: Part): Step[] =>
+	world.options.strategy.operations[operation.kind].filter((step) => PART[step.step] === part);
+
+/** Everything up to and with range-start. */
+export function beginOperation(world: World, operation: Operation): void {
+	world.countSite(operation.site, "count");
+	const present = presentSptes(world, operation);
+	world.countSite(operation.site, "sptePresent", present);
+	for (const step of stepsOf(world, operation, "begin")) if (step.step === "range-start") rangeStart(world, operation, step.kvm !== false);
+}
+
+function presentSptes(world: World, operation: Operation): number {
+	let present = 0;
+	for (const vm of world.vmsOf(operation.mm))
+		for (const run of vm.runs(operation.page, operation.pages))
+			for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++) if ((vm.root(run.as).peek(gfn)?.frame ?? null) !== null) present++;
+	return present;
+}
+
+/** lock to unlock: the primary change, and what change_pte does under the lock. */
+export function commitOperation(world: World, operation: Operation): void {
+	const change = operation.primary();
+	if (!change.changes) return;
+	for (const step of stepsOf(world, operation, "commit")) {
+		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
+		else if (step.step === "change-pte") changePte(world, operation, change, step);
+		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation)) vm.seq++;
+		else if (step.step === "set-pte") change.apply();
+	}
+}
+
+/** range-end and what follows it. */
+export function endOperation(world: World, operation: Operation): void {
+	for (const step of stepsOf(world, operation, "end")) {
+		if (step.step !== "range-end") continue;
+		world.count("notifier.rangeEnd");
+		for (const vm of operation.bracketed) {
+			world.count("mmuLockWrite");
+			world.countSite(operation.site, "mmuLockWrite");
+			vm.invalidateEnd();
+		}
+	}
+}
+
+const hitVms = (world: World, operation: Operation): Vm[] =>
+	world.vmsOf(operation.mm).filter((vm) => vm.hits(operation.page, operation.pages));
+
+/** kvm_mmu_notifier_invalidate_range_start: no memslot hit, no lock, no count, no sequence (3.1, 3.2). */
+function rangeStart(world: World, operation: Operation, kvm: boolean): void {
+	world.count("notifier.rangeStart");
+	if (!kvm) return;
+	for (const vm of hitVms(world, operation)) {
+		operation.bracketed.push(vm);
+		world.count("mmuLockWrite");
+		world.countSite(operation.site, "mmuLockWrite");
+		vm.invalidateBegin(operation.page, operation.pages);
+		let flush = false;
+		for (const run of vm.runs(operation.page, operation.pages))
+			for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++)
+				if (world.zapSpte(vm.root(run.as), gfn, operation.cause, operation.site)) flush = true;
+		if (flush) world.flushGuest(vm, operation.site);
+	}
+}
+
+/** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */
+function changePte(world: World, operation: Operation, change: PrimaryChange, step: ChangePte): void {
+	if (step.unless === "replace-follows" && operation.replaceFollows) return;
+	const frame = change.frame;
+	if (frame === null) return;
+	world.count("notifier.changePte");
+	for (const vm of hitVms(world, operation)) {
+		world.count("mmuLockWrite");
+		world.countSite(operation.site, "mmuLockWrite");
+		let flush = false;
+		for (const run of vm.runs(operation.page, 1)) {
+			const root = vm.root(run.as);
+			const spte = root.entry(run.gfn);
+			if (spte.frame !== null) {
+				flush = true;
+				world.count("notifier.changePteEffective");
+				if (change.writable && step.writable !== "map") {
+					world.zapSpte(root, run.gfn, operation.cause, operation.site);
+				} else {
+					spte.frame = frame;
+					spte.writable = change.writable;
+					spte.accessed = false;
+					world.count("spteChanged");
+					world.countSite(operation.site, "spteRebuilt");
+				}
+			} else if (step.mode === "establish") {
+				if (step.guard === "own-bracket" && vm.inProgress !== 1) refuse(world, "refusedOverlap");
+				else if (change.writable && step.writable !== "map") refuse(world, "refusedWritable");
+				else if (!root.hasLeafTable(run.gfn)) refuse(world, "refusedNoTable");
+				else {
+					spte.frame = frame;
+					spte.writable = change.writable;
+					spte.accessed = false;
+					spte.established = true;
+					world.count("notifier.changePteEstablished");
+					world.count("spteInstalled");
+					world.countSite(operation.site, "spteRebuilt");
+				}
+			}
+		}
+		if (flush) world.flushGuest(vm, operation.site);
+	}
+}
+
+function refuse(world: World, why: "refusedOverlap" | "refusedWritable" | "refusedNoTable"): void {
+	world.count("notifier.changePteFailed");
+	world.count(`establish.${why}`);
+}

@@ -1,0 +1,156 @@
+// KVM's side of one VM: memslots, the TDP page table of each address space, and the sequence that makes racing faults retry (kernel.md 3.1 to 3.4).
+
+import type { Site } from "../counters.js";
+import type { ZapCause } from "../trace/kinds.js";
+import type { Frame } from "./frames.js";
+import type { Mm } from "./mm.js";
+
+export interface Memslot {
+	readonly slot: number;
+	/** Address space: 0 normal, 1 SMM. */
+	readonly as: number;
+	readonly gfn: number;
+	/** First hva page number. */
+	readonly page: number;
+	readonly pages: number;
+}
+
+/** Why the last attempt on a gfn did not install: the retry causes of kinds.ts. */
+export type RetryCause = "retryAfterCow" | "retryInProgress" | "retryOther";
+
+/** One leaf, kept after a zap for what it says of the next fault. */
+export interface Spte {
+	/** null: not present. */
+	frame: Frame | null;
+	writable: boolean;
+	accessed: boolean;
+	/** Made by change_pte and not touched since. */
+	established: boolean;
+	/** What made it absent. */
+	absent: "firstTouch" | ZapCause | RetryCause;
+	/** The call site whose zap made it absent. */
+	site: Site | null;
+}
+
+/** Leaf tables cover 512 gfns. */
+const LEAF_TABLE_SHIFT = 9;
+
+/** The page table of one address space of a VM. */
+export class TdpRoot {
+	readonly #sptes = new Map<number, Spte>();
+	readonly #leafTables = new Set<number>();
+
+	/** The entry of a gfn, made absent-since-ever where there is none. */
+	entry(gfn: number): Spte {
+		const known = this.#sptes.get(gfn);
+		if (known !== undefined) return known;
+		const made: Spte = { frame: null, writable: false, accessed: false, established: false, absent: "firstTouch", site: null };
+		this.#sptes.set(gfn, made);
+		return made;
+	}
+
+	peek(gfn: number): Spte | undefined {
+		return this.#sptes.get(gfn);
+	}
+
+	hasLeafTable(gfn: number): boolean {
+		return this.#leafTables.has(Math.floor(gfn / 2 ** LEAF_TABLE_SHIFT));
+	}
+
+	addLeafTable(gfn: number): void {
+		this.#leafTables.add(Math.floor(gfn / 2 ** LEAF_TABLE_SHIFT));
+	}
+
+	dropTables(): void {
+		this.#leafTables.clear();
+	}
+
+	/** Every known entry, in gfn order. */
+	*entries(): Generator<[number, Spte]> {
+		for (const gfn of [...this.#sptes.keys()].sort((a, b) => a - b)) {
+			const spte = this.#sptes.get(gfn);
+			if (spte !== undefined) yield [gfn, spte];
+		}
+	}
+}
+
+export class Vm {
+	readonly id: number;
+	readonly mm: Mm;
+	readonly roots: readonly TdpRoot[] = [new TdpRoot(), new TdpRoot()];
+	#slots: Memslot[] = [];
+	/** mmu_invalidate_seq. */
+	seq = 0;
+	/** mmu_invalidate_in_progress. */
+	inProgress = 0;
+	/** Union of the ranges in progress, hva pages [start, end); never shrinks until inProgress is 0. */
+	hullStart = 0;
+	hullEnd = 0;
+
+	constructor(id: number, mm: Mm) {
+		this.id = id;
+		this.mm = mm;
+	}
+
+	root(as: number): TdpRoot {
+		const root = this.roots[as];
+		if (root === undefined) throw new RangeError(`no address space ${as}`);
+		return root;
+	}
+
+	setSlot(slot: Memslot): void {
+		this.#slots = this.#slots.filter((other) => other.slot !== slot.slot || other.as !== slot.as);
+		this.#slots.push(slot);
+	}
+
+	/** Delete a slot; false if there was none. */
+	deleteSlot(slot: number, as: number): boolean {
+		const before = this.#slots.length;
+		this.#slots = this.#slots.filter((other) => other.slot !== slot || other.as !== as);
+		return this.#slots.length < before;
+	}
+
+	/** hva page of a gfn; undefined outside every slot. */
+	hva(as: number, gfn: number): number | undefined {
+		const slot = this.#slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+		return slot === undefined ? undefined : slot.page + (gfn - slot.gfn);
+	}
+
+	hits(page: number, pages: number): boolean {
+		return this.#slots.some((slot) => page < slot.page + slot.pages && page + pages > slot.page);
+	}
+
+	/** The gfns that an hva range backs, aliases and both address spaces included, clipped to the slots: runs [gfn, gfn + pages). */
+	runs(page: number, pages: number): { as: number; gfn: number; pages: number }[] {
+		const found = [];
+		for (const slot of this.#slots) {
+			const first = Math.max(page, slot.page);
+			const end = Math.min(page + pages, slot.page + slot.pages);
+			if (first < end) found.push({ as: slot.as, gfn: slot.gfn + (first - slot.page), pages: end - first });
+		}
+		return found;
+	}
+
+	/** kvm_mmu_invalidate_begin. */
+	invalidateBegin(page: number, pages: number): void {
+		this.inProgress++;
+		if (this.inProgress === 1) {
+			this.hullStart = page;
+			this.hullEnd = page + pages;
+		} else {
+			this.hullStart = Math.min(this.hullStart, page);
+			this.hullEnd = Math.max(this.hullEnd, page + pages);
+		}
+	}
+
+	/** kvm_mmu_invalidate_end. */
+	invalidateEnd(): void {
+		this.seq++;
+		this.inProgress--;
+	}
+
+	/** The part of mmu_invalidate_retry_hva that a bracket in progress decides. */
+	inHull(page: number): boolean {
+		return this.inProgress > 0 && page >= this.hullStart && page < this.hullEnd;
+	}
+}

@@ -1,0 +1,171 @@
+// Everything one strategy's replay knows: frames, mms, VMs, vCPUs, TLBs, counters. The verbs are in steps.ts, fault.ts and replay.ts.
+import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
+import type { Strategy } from "../strategies/steps.js";
+import type { Access, ZapCause } from "../trace/kinds.js";
+import { Frames } from "./frames.js";
+import { Mm } from "./mm.js";
+import { Tlb, type TlbGeometry } from "./tlb.js";
+import type { RetryCause, TdpRoot, Vm } from "./vm.js";
+import { Vm as VmState } from "./vm.js";
+
+/** A nested page fault between its begin and its end. */
+export interface Flight {
+	readonly as: number;
+	readonly gfn: number;
+	readonly access: Access;
+	/** seq before gup. */
+	readonly snapshot: number;
+	/** The fault made a copy itself. */
+	ownCow: boolean;
+}
+
+export interface Vcpu {
+	readonly vm: Vm;
+	readonly id: number;
+	readonly tlb: Tlb;
+	flight: Flight | null;
+	/** An access of the log that is stale while a bracket is in progress: it exits again when that one ends, or at this vCPU's next record. */
+	pending: { readonly as: number; readonly gfn: number; readonly access: Access } | null;
+	/** gfn of the running in-progress loop; -1 if there is none. */
+	loop: number;
+}
+
+/** The first thing found wrong, for the report. */
+export interface Violation {
+	readonly event: number;
+	readonly rule: string;
+	readonly agent: string;
+	/** gpa or hva in bytes. */
+	readonly address: number;
+}
+
+export interface WorldOptions {
+	readonly strategy: Strategy;
+	readonly tlb: TlbGeometry;
+	/** Levels of the guest's and of the host's page table, for the memory references of a two-dimensional walk. */
+	readonly guestLevels: number;
+	readonly hostLevels: number;
+	/** Copies are recorded: a write to a read-only page without one is a reuse. */
+	readonly copiesRecorded: boolean;
+}
+
+export class World {
+	readonly options: WorldOptions;
+	readonly counters = new BigUint64Array(COUNTER_PATHS.length);
+	readonly frames = new Frames();
+	readonly mms = new Map<number, Mm>();
+	readonly vms = new Map<number, Vm>();
+	readonly vcpus = new Map<string, Vcpu>();
+	readonly hostTlbs = new Map<string, Tlb>();
+	/** Frame that ksmd holds locked between write_protect_page and the end of the merge; a write fault on it copies (1.2). */
+	locked = -1;
+	/** Number of the cause being replayed. */
+	event = 0;
+	violation: Violation | null = null;
+
+	constructor(options: WorldOptions) {
+		this.options = options;
+	}
+
+	count(path: string, by = 1): void {
+		const index = counterIndex(path);
+		this.counters[index] = (this.counters[index] ?? 0n) + BigInt(by);
+	}
+
+	countSite(site: Site, counter: string, by = 1): void {
+		this.count(`bySite.${site}.${counter}`, by);
+	}
+
+	mm(id: number): Mm {
+		const known = this.mms.get(id);
+		if (known !== undefined) return known;
+		const made = new Mm(id, this.frames);
+		this.mms.set(id, made);
+		return made;
+	}
+
+	vm(id: number, mm: number): Vm {
+		const known = this.vms.get(id);
+		if (known !== undefined) return known;
+		const made = new VmState(id, this.mm(mm));
+		this.vms.set(id, made);
+		return made;
+	}
+
+	/** The VMs whose notifier is registered on an mm. */
+	vmsOf(mm: Mm): Vm[] {
+		return [...this.vms.values()].filter((vm) => vm.mm === mm);
+	}
+
+	vcpu(vm: Vm, id: number): Vcpu {
+		const key = `${vm.id}.${id}`;
+		const known = this.vcpus.get(key);
+		if (known !== undefined) return known;
+		const made: Vcpu = { vm, id, tlb: new Tlb(this.options.tlb), flight: null, pending: null, loop: -1 };
+		this.vcpus.set(key, made);
+		return made;
+	}
+
+	hostTlb(mm: number, thread: number): Tlb {
+		const key = `${mm}.${thread}`;
+		const known = this.hostTlbs.get(key);
+		if (known !== undefined) return known;
+		const made = new Tlb(this.options.tlb);
+		this.hostTlbs.set(key, made);
+		return made;
+	}
+
+	vcpusOf(vm: Vm): Vcpu[] {
+		return [...this.vcpus.values()].filter((vcpu) => vcpu.vm === vm).sort((a, b) => a.id - b.id);
+	}
+
+	violate(rule: string, agent: string, page: number): void {
+		this.count("coherence.violations");
+		this.violation ??= { event: this.event, rule, agent, address: page * 4096 };
+	}
+
+	/** flush_tlb_page: every CPU of the mm. */
+	flushPrimary(mm: number, page: number, pages: number): void {
+		this.count("flush.primaryTlb");
+		for (const [key, tlb] of this.hostTlbs) {
+			if (!key.startsWith(`${mm}.`)) continue;
+			if (pages === 1) tlb.flushPage(0, page);
+			else tlb.flush();
+		}
+	}
+
+	/** kvm_flush_remote_tlbs (3.8). */
+	flushGuest(vm: Vm, site: Site | null): void {
+		this.count("flush.guestTlb");
+		if (site !== null) this.countSite(site, "flushes");
+		for (const vcpu of this.vcpusOf(vm)) vcpu.tlb.flush();
+	}
+
+	/** Remove one SPTE if it is present; says whether it was. */
+	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site): boolean {
+		const spte = root.peek(gfn);
+		if (spte === undefined || spte.frame === null) return false;
+		if (spte.established && !spte.accessed) this.count("establish.neverTouched");
+		spte.frame = null;
+		spte.writable = false;
+		spte.established = false;
+		spte.absent = cause;
+		spte.site = site;
+		this.count("spteZapped");
+		this.count(`spteZappedByCause.${cause}`);
+		return true;
+	}
+
+	retried(vcpu: Vcpu, as: number, gfn: number, cause: RetryCause): void {
+		this.count("vmexitsRetried");
+		const spte = vcpu.vm.root(as).entry(gfn);
+		if (spte.frame === null) {
+			spte.absent = cause;
+			spte.site = null;
+		}
+		if (cause === "retryInProgress") {
+			if (vcpu.loop !== gfn) this.count("inProgressLoops");
+			vcpu.loop = gfn;
+		} else vcpu.loop = -1;
+	}
+}

@@ -1,0 +1,77 @@
+// What every strategy shares: the operations at which change_pte was never called (kernel.md 1.1), and the shapes of the five at which it was.
+import type { ChangePte, OperationKind, Step } from "./steps.js";
+
+type Plain = Exclude<Step["step"], "change-pte" | "range-start" | "range-end">;
+const plain = (...steps: Plain[]): Step[] => steps.map((step) => ({ step }));
+
+/** zap_page_range, change_protection, copy_page_range, and ranges of which only the bracket is known: start, the PTEs, end (1.9, 1.13, 1.14). */
+const range: readonly Step[] = [
+	{ step: "range-start" },
+	...plain("lock", "clear-flush", "notify-secondary-tlb", "set-pte", "unlock"),
+	{ step: "range-end" },
+	...plain("free-old"),
+];
+/** copy_page_range and a bare range flush the primary TLB elsewhere (fork: once, at the end of dup_mmap, 1.9). */
+const bare: readonly Step[] = [{ step: "range-start" }, ...plain("lock", "set-pte", "unlock"), { step: "range-end" }];
+
+export const neverEligible: Readonly<Record<"zap" | "protect" | "fork" | "invalidate", readonly Step[]>> = {
+	zap: range,
+	protect: range,
+	fork: bare,
+	invalidate: bare,
+};
+
+/** The operations that replace or downgrade one PTE in place: those at which change_pte may act (1.3 to 1.6). */
+const ELIGIBLE = ["cow", "unshare", "ksm-write-protect", "ksm-replace"] as const;
+
+/** Which of the eligible operations allocate a copy, and which put the old page. */
+const copies: Record<(typeof ELIGIBLE)[number], boolean> = { cow: true, unshare: true, "ksm-write-protect": false, "ksm-replace": false };
+/** write_protect_page and replace_page of KSM are not `_notify` since 4.15: same content, or a downgrade (1.4, 1.5, litmus f). */
+const notifies = copies;
+
+function eligible(make: (operation: (typeof ELIGIBLE)[number]) => Step[]): Record<(typeof ELIGIBLE)[number], readonly Step[]> {
+	return { cow: make("cow"), unshare: make("unshare"), "ksm-write-protect": make("ksm-write-protect"), "ksm-replace": make("ksm-replace") };
+}
+
+/**
+ * The eligible operations inside range_start/range_end (3.7 and later).
+ * `changePte`: what KVM's handler does between clear and set; left out where there is no such call. `kvm: false`: KVM ignores the bracket.
+ */
+export function bracketed(options: {
+	changePte?: ChangePte;
+	kvm?: false;
+	bumpSeq?: true;
+}): Readonly<Record<OperationKind, readonly Step[]>> {
+	const kvm = options.kvm === false ? { kvm: false } : {};
+	return {
+		...neverEligible,
+		...eligible((operation) => [
+			...(copies[operation] ? plain("alloc-copy") : []),
+			{ step: "range-start", ...kvm },
+			...plain("lock", "recheck", "clear-flush"),
+			...(notifies[operation] ? plain("notify-secondary-tlb") : []),
+			...(options.changePte ? [options.changePte] : []),
+			...(options.bumpSeq ? plain("bump-seq") : []),
+			...plain("set-pte", "unlock"),
+			{ step: "range-end", ...kvm },
+			...plain("free-old"),
+		]),
+	};
+}
+
+/**
+ * The eligible operations without a bracket (option 2): the sequence is raised under the same mmu_lock (litmus i), and a notifier without
+ * change_pte is invalidated late, with the new PTE kept write-protected until then (litmus c).
+ */
+export function unbracketed(changePte: ChangePte): Readonly<Record<OperationKind, readonly Step[]>> {
+	return {
+		...neverEligible,
+		...eligible((operation) => [
+			...(copies[operation] ? plain("alloc-copy") : []),
+			...plain("lock", "recheck", "clear-flush"),
+			...(notifies[operation] ? plain("notify-secondary-tlb") : []),
+			changePte,
+			...plain("bump-seq", "set-pte", "set-pte-write-protected", "unlock", "invalidate-missing", "make-writable", "free-old"),
+		]),
+	};
+}

@@ -1,0 +1,178 @@
+// What a record of a trace can be: the codes, their arguments, and what each means.
+// Causes drive the replay; observations are what the captured kernel did in answer and are never replayed.
+// Rules: kernel.md sections 1 and 3; the encoding of a record on disk: traces/mmtrace.proto (EventBlock).
+
+/**
+ * The low three bits of the `op` column. Kinds 0 to 6 are plain accesses, one byte for the first sixteen agents of a block.
+ * `page` is the gfn for a guest agent, the hva page number for a host agent, the device-virtual page for a device.
+ */
+export const Access = {
+	guestRead: 0,
+	guestWrite: 1,
+	guestFetch: 2,
+	hostRead: 3,
+	hostWrite: 4,
+	deviceRead: 5,
+	deviceWrite: 6,
+} as const;
+export type Access = (typeof Access)[keyof typeof Access];
+
+/** The eighth kind: the record is an operation; its code and arguments are in the `argument` column: code, count, then count values. */
+export const OPERATION = 7;
+/** `op` = kind | agent index within the block << AGENT_SHIFT. */
+export const AGENT_SHIFT = 3;
+
+/** Where in its bracket a record stands. `whole` runs begin, commit and end at once. */
+export const Point = { whole: 0, begin: 1, commit: 2, end: 3 } as const;
+export type Point = (typeof Point)[keyof typeof Point];
+
+/** What an importer knows of the host's side of an access, beyond what the model derives. */
+export const Hint = {
+	/** Nothing: the model derives it. */
+	derive: 0,
+	/** A wp_page_copy is recorded for this access: copy, whatever the references say (kernel.md 1.2, stray references). */
+	copy: 1,
+	/** Copies are recorded in this capture and there is none for this access: reuse. */
+	reuse: 2,
+} as const;
+
+/** Who a record speaks of. One table of agents a block; the index is in the `op` column. */
+export const AgentKind = {
+	/** A vCPU: vm, vcpu, mm. `page` is a gfn. */
+	guest: 1,
+	/** A thread of the VMM's process using its own mapping: mm, thread. `page` is an hva page number. */
+	host: 2,
+	/** The kernel working on an mm (ksmd, madvise, mprotect, reclaim): mm. `page` is an hva page number. */
+	mm: 3,
+	/** A VM as such (memslots): vm, mm. `page` is an hva page number. */
+	vm: 4,
+	/** A device: mm, thread = device id. */
+	device: 5,
+} as const;
+export type AgentKind = (typeof AgentKind)[keyof typeof AgentKind];
+
+/** Operation codes of causes (1 to 63) and observations (64 to 127), with the names of their arguments in order. */
+export const Operation = {
+	/** An access with a hint. access: an Access; hint: a Hint. */
+	access: { code: 1, args: ["access", "hint"] },
+	/**
+	 * A recorded nested page fault (captures without an access log): one attempt of a vCPU. begin = kvm_page_fault, end = its SPTE change,
+	 * or that vCPU's next event. access: an Access; flags: FaultFlag.
+	 */
+	fault: { code: 2, args: ["point", "access", "flags"] },
+	/** A fault outside every memslot of its address space. reserved: 1 if error_code had the reserved bit (not in pf_taken). */
+	mmio: { code: 3, args: ["access", "reserved"] },
+	/** ksm write_protect_page (kernel.md 1.4). flags: OpFlag.kpageGiven, OpFlag.failed. */
+	ksmWriteProtect: { code: 4, args: ["point", "window", "flags"] },
+	/** ksm replace_page (1.5). kpage: the capture's KSM page, a dense id; 0 with OpFlag.zeroPage. */
+	ksmReplace: { code: 5, args: ["point", "window", "flags", "kpage"] },
+	/** The write-protected page itself becomes KSM page `kpage` (try_to_merge_one_page with kpage == NULL returned 0). */
+	ksmPromote: { code: 6, args: ["kpage"] },
+	/** wp_page_copy outside an access of the log. flags: OpFlag.ownFault (agent is the guest), failed, breakKsm. `page` is the hva page. */
+	cow: { code: 7, args: ["point", "window", "flags"] },
+	/** break_ksm since 6.2: a read-only exclusive copy with the same content (1.6). */
+	unshare: { code: 8, args: ["point", "window", "flags"] },
+	/** PTEs removed: munmap, MADV_DONTNEED, truncate (1.14). event: enum mmu_notifier_event. */
+	zap: { code: 9, args: ["point", "window", "pages", "event"] },
+	/** mprotect, NUMA hinting (1.13). flags: OpFlag.writable if the VMA allows writing afterwards. */
+	protect: { code: 10, args: ["point", "window", "pages", "event", "flags"] },
+	/** A notifier range of which the capture does not say what it did to the PTEs: they stay. */
+	invalidate: { code: 11, args: ["point", "window", "pages", "event"] },
+	/** State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page. No kernel event. */
+	populate: { code: 12, args: ["pages", "state"] },
+	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: KVM_MEM_*. */
+	memslot: { code: 13, args: ["slot", "as", "gfn", "pages", "flags"] },
+	/** A phase mark. edge: 0 begin, 1 end, 2 a note; label: index into the block's strings. */
+	mark: { code: 14, args: ["phase", "edge", "label"] },
+	/** fork of an mm (1.9): `pages` from `page` are shared with mm `child`. */
+	fork: { code: 15, args: ["point", "window", "pages", "event", "child"] },
+	/** An mm is gone (exit_mmap after its notifiers were released). */
+	exit: { code: 16, args: [] },
+
+	/** One kvm_page_fault in a memslot. protection: error_code bit 0; cause: index into VMEXIT_CAUSES, as the capture's own SPTEs show it. */
+	vmexit: { code: 64, args: ["access", "protection", "cause"] },
+	/** One fault outside every memslot. */
+	mmioFault: { code: 65, args: ["access", "reserved"] },
+	rangeStart: { code: 66, args: ["pages", "event"] },
+	rangeEnd: { code: 67, args: ["pages", "event"] },
+	/** __mmu_notifier_change_pte. writable: the new PTE's W bit. */
+	changePte: { code: 68, args: ["writable"] },
+	/** kvm_tdp_mmu_spte_changed. before, after: SpteBit sets; cause: index into ZAP_CAUSES where present -> absent, else 0. */
+	spteChanged: { code: 69, args: ["as", "level", "before", "after", "cause"] },
+	/** wp_page_copy on a page of a memslot. ksm: 1 if the copied page was a KSM page. */
+	cowCopy: { code: 70, args: ["ksm"] },
+	hostFault: { code: 71, args: ["write"] },
+	/** kvm_flush_remote_tlbs. */
+	flush: { code: 72, args: [] },
+	/** A kernel counter's growth within a phase. name: index into the block's strings (KVM debugfs, vmstat, KSM sysfs). */
+	counters: { code: 73, args: ["phase", "name", "value"] },
+	/** stable_tree_append: a page entered the stable tree. */
+	ksmMerge: { code: 74, args: [] },
+} as const;
+export type OperationName = keyof typeof Operation;
+
+/** First operation code that is an observation. */
+export const FIRST_OBSERVATION = 64;
+
+/** Flags of `fault`. */
+export const FaultFlag = {
+	/** Address space 1 (SMM): taken from `as id` of that vCPU's own SPTE change (kvm_page_fault does not tell). */
+	smm: 1,
+	/** A first touch by a read found a page that the VMM had filled, not the zero page. */
+	filled: 2,
+	/** The capture records no copies: copy or reuse is derived at the fault. Otherwise a copy has its own `cow` record. */
+	deriveCopy: 4,
+} as const;
+
+/** Flags of the operations. */
+export const OpFlag = {
+	/** ksmWriteProtect: a kpage is given, so a replace follows unless it fails. */
+	kpageGiven: 1,
+	/** The bracket ran and changed nothing. */
+	failed: 2,
+	/** ksmReplace: the new page is the zero page. */
+	zeroPage: 4,
+	/** cow: the copy was made by KVM's own fault (fault flags 0x81d on the fault's page). */
+	ownFault: 8,
+	/** cow: made by break_ksm (unmerge) up to 6.1. */
+	breakKsm: 16,
+	/** protect: the VMA allows writing afterwards. */
+	writable: 32,
+	/** ksmWriteProtect: neither replace nor promote follows; ksmd drops the page lock after this bracket. */
+	unlocks: 64,
+} as const;
+
+/** Bits of an SPTE as recorded. */
+export const SpteBit = { present: 1, writable: 2, accessed: 4, dirty: 8 } as const;
+
+/** Why a vmexit happened: the keys of `vmexitsByCause` in the compare JSON. Index = code. */
+export const VMEXIT_CAUSES = [
+	"firstTouch",
+	"ksm",
+	"cow",
+	"readOnlySpte",
+	"retryAfterCow",
+	"retryInProgress",
+	"retryOther",
+	"hugeSplit",
+	"kvmZap",
+	"notifier",
+	"other",
+] as const;
+export type VmexitCause = (typeof VMEXIT_CAUSES)[number];
+
+/** What removed an SPTE: the keys of `spteZappedByCause`. Index = code; each is also the vmexit cause of the access that follows. */
+export const ZAP_CAUSES = ["other", "ksm", "cow", "hugeSplit", "kvmZap", "notifier"] as const;
+export type ZapCause = (typeof ZAP_CAUSES)[number];
+
+/** enum mmu_notifier_event (since 5.2). */
+export const NotifyEvent = {
+	unmap: 0,
+	clear: 1,
+	protectionVma: 2,
+	protectionPage: 3,
+	softDirty: 4,
+	release: 5,
+	migrate: 6,
+	exclusive: 7,
+} as const;
