@@ -76,6 +76,7 @@ export class Emitter {
 		const kept = items.filter((item) => !explained.has(item));
 		const places = placed.map((access) => access.at);
 		for (const item of kept) {
+			if (item.kind === "bracket" && !item.hit) continue;
 			places.push(item.begin);
 			if (item.kind !== "instant") places.push(item.end);
 		}
@@ -83,7 +84,7 @@ export class Emitter {
 		for (const access of placed) this.#piece(access.at, RANK.access, () => this.#access(access));
 		for (const item of kept) {
 			if (item.kind === "instant") this.#piece(item.begin, RANK.instant, () => this.#instant(item));
-			else this.#place(item, othersWithin(places, item.begin, item.end));
+			else this.#place(item, !(item.kind === "bracket" && !item.hit) && othersWithin(places, item.begin, item.end));
 		}
 	}
 

@@ -9,6 +9,8 @@ interface CapturedSlot {
 	readonly gfn: number;
 	readonly page: number;
 	readonly pages: number;
+	/** KVM_MEM_*. */
+	readonly flags: number;
 }
 
 /** An SPTE as the capture's own tracepoints show it. */
@@ -60,6 +62,11 @@ export class CapturedVm {
 	hvaPage(as: number, gfn: number): number {
 		const slot = this.slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
 		return slot === undefined ? -1 : slot.page + (gfn - slot.gfn);
+	}
+
+	/** KVM_MEM_READONLY of the slot behind an hva page's gfn. */
+	readOnly(as: number, gfn: number): boolean {
+		return this.slots.some((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages && (s.flags & 2) !== 0);
 	}
 
 	spte(as: number, gfn: number): RecordedSpte {
@@ -157,7 +164,7 @@ export class CapturedHost {
 		for (const log of logs) {
 			const vm = new CapturedVm(log.vm, log.pid);
 			for (const slot of log.slots)
-				vm.setSlot({ slot: slot.slot, as: 0, gfn: slot.gpa / 4096, page: slot.hva / 4096, pages: Math.floor(slot.bytes / 4096) });
+				vm.setSlot({ slot: slot.slot, as: 0, gfn: slot.gpa / 4096, page: slot.hva / 4096, pages: Math.floor(slot.bytes / 4096), flags: 0 });
 			this.vms.push(vm);
 		}
 	}

@@ -12,6 +12,8 @@ export interface BracketItem {
 	readonly page: number;
 	readonly pages: number;
 	readonly event: number;
+	/** The range meets a memslot: KVM takes part. Otherwise it is the VMM's own memory. */
+	readonly hit: boolean;
 	readonly begin: number;
 	/** Place of change_pte; -1 where there is none. */
 	commit: number;

@@ -125,7 +125,7 @@ function placePhase(
 				result.explained.add(item);
 				faults.push(item);
 			}
-		} else if (item.kind === "bracket") {
+		} else if (item.kind === "bracket" && item.hit) {
 			const host = item.vcpu < 0;
 			const actor = actors.find((a) => a.vm === item.vm && a.host === host && a.pages.has(item.page));
 			if (item.name === "cow" && actor !== undefined) {

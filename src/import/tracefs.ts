@@ -13,7 +13,7 @@ export interface TracefsEvent {
 }
 
 // comm may hold spaces, '-', ':' and brackets: the greedy first group leaves the last "-pid [cpu]" to the rest.
-const LINE = /^\s*(.*)-(\d+)\s+(?:\(\s*([-\d]+)\)\s+)?\[(\d+)\]\s+(?:([^\s:]+)\s+)?(\d+)\.(\d+): ([\w.]+): ?(.*)$/;
+const LINE = /^\s*(.*)-(\d+)\s+(?:\(\s*([-\d]+)\)\s+)?\[(\d+)\]\s+(?:([^\s:]+)\s+)?(\d+)\.(\d+): ([\w.]+): ?(.*)$/s;
 const LOST = /^CPU:(\d+) \[LOST (\d+) EVENTS\]/;
 const WRITTEN = /entries-in-buffer\/entries-written: (\d+)\/(\d+)/;
 

@@ -235,7 +235,8 @@ export class Tracker {
 		fault.installed = true;
 		fault.as = as;
 		fault.end = this.at;
-		fault.filled = (bits & SpteBit.writable) !== 0;
+		// In a read-only memslot (a ROM) no SPTE is writable; the VMM has filled it.
+		fault.filled = (bits & SpteBit.writable) !== 0 || fault.vm.readOnly(as, gfn);
 		const page = fault.vm.hvaPage(as, gfn);
 		if (!fault.filled && !fault.vm.settled.has(page)) fault.vm.holes.add(page);
 		fault.vm.settled.add(page);
@@ -252,7 +253,7 @@ export class Tracker {
 		const event = Number(field(text, "event") ?? NotifyEvent.clear);
 		if (vm !== null && task.vm === null && task.merge === null && !KERNEL_THREAD.test(task.comm)) task.vm = vm;
 		const hit = vm !== null && vm.hits(page, pages);
-		const item = vm !== null && hit ? this.#classify(task, vm, page, pages, event) : null;
+		const item = vm !== null ? this.#classify(task, vm, page, pages, event, hit) : null;
 		task.brackets.push({ start, end, mm, item, unmapped: false, changedPte: false });
 		if (item === null) return;
 		if (pages <= MAX_SETTLED) for (let at = page; at < page + pages; at++) item.vm.settled.add(at);
@@ -261,7 +262,7 @@ export class Tracker {
 	}
 
 	/** Which operation a bracket belongs to, by what its task is doing (kernel.md 1.1). */
-	#classify(task: Task, vm: CapturedVm, page: number, pages: number, event: number): BracketItem {
+	#classify(task: Task, vm: CapturedVm, page: number, pages: number, event: number, hit: boolean): BracketItem {
 		const { merge, copy, fault } = task;
 		const make = (name: BracketItem["name"], flags = 0): BracketItem => ({
 			kind: "bracket",
@@ -270,6 +271,7 @@ export class Tracker {
 			page,
 			pages,
 			event,
+			hit,
 			begin: this.at,
 			commit: -1,
 			end: -1,
@@ -325,7 +327,7 @@ export class Tracker {
 		const bracket = task.brackets.at(-1);
 		if (bracket === undefined) return;
 		bracket.unmapped = true;
-		if (bracket.item !== null) bracket.item.vm.openBracket(bracket.item);
+		if (bracket.item?.hit === true) bracket.item.vm.openBracket(bracket.item);
 	}
 
 	#changePte(task: Task, text: string): void {
@@ -350,7 +352,7 @@ export class Tracker {
 			else if (top.item !== null) this.#endItem(top);
 		}
 		if (bracket === undefined || bracket.item === null) return;
-		this.evidence.bracket(bracket.unmapped, bracket.changedPte, bracket.item.pages === 1 && isEligible(bracket.item.name));
+		this.evidence.bracket(bracket.unmapped, bracket.changedPte, bracket.item.hit && isEligible(bracket.item.name));
 		this.#observe("rangeEnd", bracket.item.vm, 0, bracket.item.page, [bracket.item.pages, bracket.item.event]);
 		this.#endItem(bracket);
 	}
@@ -425,9 +427,10 @@ export class Tracker {
 			gfn: pageOf(hex(field(text, "gpa"))),
 			page: pageOf(hex(field(text, "hva"))),
 			pages: pageOf(hex(field(text, "size"))),
+			flags: hex(field(text, "flags")),
 		};
 		vm.setSlot(slot);
-		const args = [slot.slot, slot.as, slot.gfn, slot.pages, hex(field(text, "flags"))];
+		const args = [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags];
 		this.items.push({ kind: "instant", name: "memslot", vm, page: slot.page, args, begin: this.at });
 	}
 

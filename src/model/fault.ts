@@ -80,7 +80,7 @@ function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): v
 	if (spte.frame === null) world.count("spteInstalled");
 	else world.count("spteChanged");
 	spte.frame = pte.frame;
-	spte.writable = pte.writable;
+	spte.writable = pte.writable && !vcpu.vm.readOnly(as, gfn);
 	spte.accessed = true;
 	spte.established = false;
 	root.addLeafTable(gfn);
@@ -163,7 +163,8 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 	let missed = !translate(world, vcpu, as, gfn, access);
 	let snapshot = vm.seq;
 	if (missed) countExit(world, vm, as, gfn, access);
-	const copied = primaryEffect(world, vm.mm, page, isWrite(access), hint);
+	// A store to a read-only memslot reaches no host page: KVM emulates it.
+	const copied = isWrite(access) && vm.readOnly(as, gfn) ? null : primaryEffect(world, vm.mm, page, isWrite(access), hint);
 	if (copied === null) {
 		if (missed) world.count("vmexitsEmulated");
 		return;
@@ -229,7 +230,7 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		countExit(world, vm, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
-	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, filled);
+	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn))) populateNone(world, vm.mm, page, write, filled);
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
@@ -239,6 +240,10 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	const page = vm.hva(as, gfn);
 	if (page === undefined) return;
 	const write = isWrite(access);
+	if (write && vm.readOnly(as, gfn)) {
+		if (flight !== null) world.count("vmexitsEmulated");
+		return;
+	}
 	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
 	let ownCow = flight?.ownCow ?? false;
 	const pte = vm.mm.get(page);

@@ -5,9 +5,12 @@ import { OperationArgs } from "../trace/arguments.js";
 import { type Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, populateNone, resolvePending } from "./fault.js";
-import type { Mm } from "./mm.js";
+import type { Mm, Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
+
+/** Flag of struct kvm_userspace_memory_region. */
+const KVM_MEM_READONLY = 2;
 
 const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };
 
@@ -142,8 +145,9 @@ export class ReferenceModel {
 	#promote(mm: Mm, page: number, kpage: number): void {
 		this.world.locked = -1;
 		this.world.count("ksmMerges");
-		const pte = mm.get(page);
-		if (pte !== undefined) this.world.frames.becomeKsm(pte.frame, kpage);
+		const pte = this.#anonymous(mm, page);
+		pte.writable = false;
+		this.world.frames.becomeKsm(pte.frame, kpage);
 	}
 
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
@@ -163,7 +167,7 @@ export class ReferenceModel {
 		const pages = args.get("pages");
 		world.countSite("memslot", "count");
 		if (pages !== 0) {
-			vm.setSlot({ slot, as, gfn: args.get("gfn"), page, pages });
+			vm.setSlot({ slot, as, gfn: args.get("gfn"), page, pages, readOnly: (args.get("flags") & KVM_MEM_READONLY) !== 0 });
 			return;
 		}
 		if (!vm.deleteSlot(slot, as)) return;
@@ -248,10 +252,16 @@ export class ReferenceModel {
 		}
 	}
 
+	/** KSM works on present anonymous pages only: one that the trace has not shown as such was filled unseen. */
+	#anonymous(mm: Mm, page: number): Pte {
+		const pte = mm.get(page);
+		return pte === undefined || pte.frame.zero ? mm.set(page, this.world.frames.allocate(), true) : pte;
+	}
+
 	/** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
 	#writeProtect(mm: Mm, page: number): PrimaryChange {
-		const pte = mm.get(page);
-		if (pte === undefined || !(pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
+		const pte = this.#anonymous(mm, page);
+		if (!(pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
 		return {
 			changes: true,
 			frame: pte.frame,

@@ -13,6 +13,8 @@ export interface Memslot {
 	/** First hva page number. */
 	readonly page: number;
 	readonly pages: number;
+	/** KVM_MEM_READONLY: no writable SPTE; a guest's write is emulated. */
+	readonly readOnly: boolean;
 }
 
 /** Why the last attempt on a gfn did not install: the retry causes of kinds.ts. */
@@ -110,10 +112,18 @@ export class Vm {
 		return this.#slots.length < before;
 	}
 
+	slot(as: number, gfn: number): Memslot | undefined {
+		return this.#slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+	}
+
 	/** hva page of a gfn; undefined outside every slot. */
 	hva(as: number, gfn: number): number | undefined {
-		const slot = this.#slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+		const slot = this.slot(as, gfn);
 		return slot === undefined ? undefined : slot.page + (gfn - slot.gfn);
+	}
+
+	readOnly(as: number, gfn: number): boolean {
+		return this.slot(as, gfn)?.readOnly === true;
 	}
 
 	hits(page: number, pages: number): boolean {
