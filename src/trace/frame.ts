@@ -66,13 +66,26 @@ function setVarint(bytes: Uint8Array, at: number, value: number): number {
 	}
 }
 
+/** Bytes between a block header and the payload's: tag and length. */
+export function payloadPrefixBytes(storedLength: number): number {
+	return 1 + varintBytes(storedLength);
+}
+
+function blockBytes(storedLength: number): number {
+	return 2 + BLOCK_HEADER_BYTES + payloadPrefixBytes(storedLength) + storedLength;
+}
+
+/** Bytes of a block's field before its header: tag and length of the block, tag and length of the header. */
+export function framePrefixBytes(storedLength: number): number {
+	return 1 + varintBytes(blockBytes(storedLength)) + 2;
+}
+
 /** Everything of a block that stands before its payload's bytes. */
 export function encodeFrame(header: BlockHeader): Uint8Array {
-	const payloadBytes = 1 + varintBytes(header.storedLength) + header.storedLength;
-	const blockBytes = 2 + BLOCK_HEADER_BYTES + payloadBytes;
-	const frame = new Uint8Array(1 + varintBytes(blockBytes) + blockBytes - header.storedLength);
+	const { storedLength } = header;
+	const frame = new Uint8Array(framePrefixBytes(storedLength) + BLOCK_HEADER_BYTES + payloadPrefixBytes(storedLength));
 	frame[0] = Tag.block;
-	const inner = setVarint(frame, 1, blockBytes);
+	const inner = setVarint(frame, 1, blockBytes(storedLength));
 	frame[inner] = Tag.blockHeader;
 	frame[inner + 1] = BLOCK_HEADER_BYTES;
 	const fields = frame.subarray(inner + 2, inner + 2 + BLOCK_HEADER_BYTES);
@@ -96,15 +109,15 @@ export function encodeFrame(header: BlockHeader): Uint8Array {
 
 /** The header at `bytes[at, at + 58)`, or what is wrong with it. Lengths are not yet held against any cap. */
 export function parseBlockHeader(bytes: Uint8Array, at: number): BlockHeader | string {
-	if (at + BLOCK_HEADER_BYTES > bytes.length) return "ends inside a block header";
+	if (at + BLOCK_HEADER_BYTES > bytes.length) return "the end inside a block header";
 	const fields = bytes.subarray(at, at + BLOCK_HEADER_BYTES);
 	const view = viewOf(fields);
-	if (view.getUint32(1, true) !== SYNC) return "has no sync word where a block header begins";
-	if (view.getUint32(54, true) !== crc32c(fields, 0, CHECKED_BYTES)) return "has a block header with a wrong checksum";
-	for (const [offset, tag] of TAGS) if (fields[offset] !== tag) return "has a block header with other fields than these";
+	if (view.getUint32(1, true) !== SYNC) return "no sync word where a block header begins";
+	if (view.getUint32(54, true) !== crc32c(fields, 0, CHECKED_BYTES)) return "a block header with a wrong checksum";
+	for (const [offset, tag] of TAGS) if (fields[offset] !== tag) return "a block header with other fields than it must have";
 	const firstSequenceHigh = view.getUint32(35, true);
 	const firstNsHigh = view.getUint32(44, true);
-	if (firstSequenceHigh >= 1 << 21 || firstNsHigh >= 1 << 21) return "has a block header with a sequence or time over 53 bits";
+	if (firstSequenceHigh >= 1 << 21 || firstNsHigh >= 1 << 21) return "a block header with a sequence or time over 53 bits";
 	return {
 		type: view.getUint32(6, true),
 		codec: view.getUint32(11, true),

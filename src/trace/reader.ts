@@ -1,39 +1,24 @@
 // Reads a trace (docs/trace-format.md): its header, then block after block in bounded memory. Nothing is allocated before the length
 // that asks for it was checked, and a payload goes straight into the caller's buffer (the engine's: WebAssembly memory).
-import { BadInputError, LimitError } from "../errors.js";
+import { BadInputError, LimitError, MmreplayError } from "../errors.js";
 import { decompress, HAS_ZSTD, zstdMissing } from "./codec.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
 import { decodeIndex, IndexBuilder, parseTrailer, type TraceIndex } from "./footer.js";
-import { BLOCK_HEADER_BYTES, type BlockHeader, FRAME_BYTES, parseBlockHeader } from "./frame.js";
-import { decodeHeader, type HeaderFacts } from "./header.js";
+import { mmreplay } from "./generated/schema.js";
+import { decodeHeader, emptyHeader, type HeaderFacts } from "./header.js";
 import type { TraceHeader } from "./record.js";
+import { type Block, isKnownType, Scan, varintAt } from "./scan.js";
 import { Input } from "./source.js";
-import { BlockType, Codec, LIMITS, type Limits, MAGIC, REQUIRED_TYPE, Tag, TRAILER_BYTES } from "./wire.js";
+import { BlockType, Codec, FORMAT, LIMITS, type Limits, MAGIC, Tag, TRAILER_BYTES } from "./wire.js";
 
-/** A block, its payload not yet read. */
-export interface Block extends BlockHeader {
-	/** Among all blocks of the trace, from 0 (from where iteration began). */
-	readonly index: number;
-	/** A BlockType without REQUIRED_TYPE. */
-	readonly type: number;
-	/** Of the block's field in the file. */
-	readonly offset: number;
-	readonly payloadOffset: number;
-	readonly end: number;
-}
+export type { Block };
 
 export interface ReadOptions {
 	/** Caps to raise. */
 	readonly limits?: Partial<Limits>;
-}
-
-/** Where a scan is: `digest` and the sequence check follow it. */
-interface Scan {
-	offset: number;
-	blocks: number;
-	/** Causes so far; undefined until the first block where iteration began in the middle. */
-	causes: number | undefined;
+	/** A damaged header is an error; for salvage it is replaced by an empty one, and `headerFlaw` says what was wrong. */
+	readonly damagedHeader?: "refuse" | "replace";
 }
 
 const SALVAGE_HINT = "mmreplay validate --salvage -o FILE keeps every good block";
@@ -47,6 +32,8 @@ export class TraceReader {
 	readonly #input: Input;
 	/** Offset of the first block. */
 	readonly #first: number;
+	/** Why the header was replaced. */
+	readonly headerFlaw: BadInputError | undefined;
 	#digest: string | undefined;
 	#stored = new Uint8Array(0);
 
@@ -55,7 +42,8 @@ export class TraceReader {
 		this.limits = { ...LIMITS, ...options.limits };
 		this.#input = new Input(source);
 		try {
-			const { facts, end } = this.#readHeader();
+			const { facts, end, flaw } = this.#headerOrNone(options.damagedHeader === "replace");
+			this.headerFlaw = flaw;
 			this.header = facts.header;
 			this.format = facts.format;
 			this.requiredFeatures = facts.requiredFeatures;
@@ -76,6 +64,17 @@ export class TraceReader {
 	/** Bytes in all; undefined for a pipe. */
 	get bytes(): number | undefined {
 		return this.#input.size;
+	}
+
+	#headerOrNone(replace: boolean): { facts: HeaderFacts; end: number; flaw?: BadInputError } {
+		try {
+			return this.#readHeader();
+		} catch (flaw) {
+			if (!replace || !(flaw instanceof BadInputError)) throw flaw;
+			const facts = { header: emptyHeader(), format: FORMAT, requiredFeatures: [], optionalFeatures: [] };
+			// Where the blocks begin is not known: the scan starts with a damage and finds them by their sync words.
+			return { facts, end: 0, flaw };
+		}
 	}
 
 	#readHeader(): { facts: HeaderFacts; end: number } {
@@ -109,98 +108,38 @@ export class TraceReader {
 	 * @throws BadInputError, LimitError at the first thing that is wrong, after every block before it
 	 */
 	*blocks(from?: number): Generator<Block, void, void> {
-		const scan: Scan = { offset: from ?? this.#first, blocks: 0, causes: from === undefined ? 0 : undefined };
 		const digest = new BlockDigest();
-		for (;;) {
-			const block = this.#next(scan);
-			if (block === undefined) break;
+		let causes = from === undefined ? 0 : undefined;
+		const scan = this.scan(from);
+		for (const step of scan.steps()) {
+			if (step.kind === "end") break;
+			if (step.kind === "cut") throw this.#cut(step.offset, scan.blocks);
+			if (step.kind === "damage") throw this.#bad(step);
+			if (step.kind !== "block") continue;
+			const { block } = step;
+			if (causes !== undefined && block.firstSequence !== causes) {
+				throw this.#bad({ offset: block.offset, what: `a step from cause ${causes} to ${block.firstSequence}: blocks are missing` });
+			}
 			digest.add(block);
-			scan.offset = block.end;
-			scan.blocks++;
-			if (block.type === BlockType.events) scan.causes = block.firstSequence + block.events;
-			if (isKnown(block.type)) yield block;
+			causes = block.firstSequence + (block.type === BlockType.events ? block.events : 0);
+			if (isKnownType(block.type)) yield block;
 		}
 		if (from === undefined) this.#digest = digest.hex();
 	}
 
-	/** The next block, or undefined at the trace's end. */
-	#next(scan: Scan): Block | undefined {
-		const { offset } = scan;
-		const input = this.#input;
-		const bytes = input.peek(offset, FRAME_BYTES);
-		if (bytes.length === 0) throw this.#cut(scan);
-		switch (bytes[0]) {
-			case Tag.block:
-				return this.#blockAt(scan, bytes);
-			case Tag.index: {
-				const length = varintAt(bytes, 1);
-				if (length === undefined) throw bytes.length < 6 ? this.#cut(scan) : this.#bad("has an index without a length", offset);
-				this.#expectTrailer(offset + length.end + length.value, offset, scan);
-				return undefined;
-			}
-			case Tag.indexOffset:
-				this.#expectTrailer(offset, 0, scan);
-				return undefined;
-			default:
-				throw this.#bad(`has neither a block nor an index where one begins (byte ${bytes[0]})`, offset);
-		}
+	/** The fields of the trace as they come, damage included; for salvage and validation. */
+	scan(from?: number): Scan {
+		return new Scan(this.#input, this.limits, from ?? this.#first);
 	}
 
-	#expectTrailer(at: number, indexOffset: number, scan: Scan): void {
-		const bytes = this.#input.peek(at, TRAILER_BYTES + 1);
-		if (bytes.length < TRAILER_BYTES) throw this.#cut(scan);
-		if (bytes.length > TRAILER_BYTES || parseTrailer(bytes) !== indexOffset) throw this.#bad("does not end after its index", scan.offset);
+	#bad(flaw: { offset: number; what: string; limit?: boolean; hint?: string }): BadInputError | LimitError {
+		const where = this.#input.at(flaw.offset);
+		if (flaw.limit) return new LimitError(flaw.what, { where });
+		return new BadInputError(`the trace is damaged: ${flaw.what}`, { where, hint: flaw.hint ?? SALVAGE_HINT });
 	}
 
-	#blockAt(scan: Scan, bytes: Uint8Array): Block {
-		const { offset } = scan;
-		const outer = varintAt(bytes, 1);
-		const start = outer === undefined ? 0 : outer.end + 2;
-		if (bytes.length < FRAME_BYTES && start + BLOCK_HEADER_BYTES > bytes.length) throw this.#cut(scan);
-		if (outer === undefined || bytes[outer.end] !== Tag.blockHeader || bytes[outer.end + 1] !== BLOCK_HEADER_BYTES) {
-			throw this.#bad("has a damaged block", offset);
-		}
-		const header = parseBlockHeader(bytes, start);
-		if (typeof header === "string") throw this.#bad(header, offset);
-		this.#checkCaps(header, offset);
-		const payloadTag = start + BLOCK_HEADER_BYTES;
-		const inner = bytes[payloadTag] === Tag.blockPayload ? varintAt(bytes, payloadTag + 1) : undefined;
-		if (bytes.length < FRAME_BYTES && inner === undefined && bytes.length <= payloadTag + 5) throw this.#cut(scan);
-		if (inner === undefined || inner.value !== header.storedLength || outer.value !== inner.end - outer.end + header.storedLength) {
-			throw this.#bad("has a block whose lengths do not agree", offset);
-		}
-		const payloadOffset = offset + inner.end;
-		const end = payloadOffset + header.storedLength;
-		if (this.#input.size !== undefined && end > this.#input.size) throw this.#cut(scan);
-		if (scan.causes !== undefined && header.firstSequence !== scan.causes) {
-			throw this.#bad(`goes from cause ${scan.causes} to ${header.firstSequence}: blocks are missing`, offset);
-		}
-		return { ...header, type: (header.type & ~REQUIRED_TYPE) >>> 0, index: scan.blocks, offset, payloadOffset, end };
-	}
-
-	#checkCaps(header: BlockHeader, offset: number): void {
-		const { limits } = this;
-		const where = this.#input.at(offset);
-		const type = (header.type & ~REQUIRED_TYPE) >>> 0;
-		if (header.type !== type && !isKnown(type)) {
-			throw new BadInputError(`the trace needs block type ${type}`, { where, hint: "a newer mmreplay wrote this trace" });
-		}
-		const length = Math.max(header.storedLength, header.rawLength);
-		if (length > limits.blockBytes) throw new LimitError(`a block of ${length} bytes, more than ${limits.blockBytes}`, { where });
-		if (header.events > limits.events) throw new LimitError(`a block of ${header.events} records, more than ${limits.events}`, { where });
-		if (header.codec === Codec.none && header.storedLength !== header.rawLength)
-			throw this.#bad("has a block whose lengths do not agree", offset);
-	}
-
-	#bad(what: string, offset: number): BadInputError {
-		return new BadInputError(`the trace ${what}`, { where: this.#input.at(offset), hint: SALVAGE_HINT });
-	}
-
-	#cut(scan: Scan): BadInputError {
-		return new BadInputError(`the trace is cut off after ${scan.blocks} whole blocks`, {
-			where: this.#input.at(scan.offset),
-			hint: SALVAGE_HINT,
-		});
+	#cut(offset: number, blocks: number): BadInputError {
+		return new BadInputError(`the trace is cut off after ${blocks} whole blocks`, { where: this.#input.at(offset), hint: SALVAGE_HINT });
 	}
 
 	/**
@@ -220,9 +159,10 @@ export class TraceReader {
 
 	#readStored(block: Block, target: Uint8Array, verify: boolean): void {
 		if (this.#input.read(target, block.payloadOffset) < target.length) {
-			throw this.#cut({ offset: block.offset, blocks: block.index, causes: undefined });
+			throw this.#cut(block.offset, block.index);
 		}
-		if (verify && crc32c(target) !== block.payloadCrc32c) throw this.#bad(`has a wrong checksum in block ${block.index}`, block.offset);
+		if (verify && crc32c(target) !== block.payloadCrc32c)
+			throw this.#bad({ offset: block.offset, what: `block ${block.index} has a wrong checksum` });
 	}
 
 	/** A block's payload, after its codec; valid until the next call. @throws BadInputError */
@@ -231,6 +171,19 @@ export class TraceReader {
 		const stored = this.#stored.subarray(0, block.storedLength);
 		this.#readStored(block, stored, true);
 		return decompress(block.codec, stored, block.rawLength, this.where(block));
+	}
+
+	/** The notes of a METADATA block. @throws BadInputError, LimitError */
+	metadata(block: Block): { name: string; text: string }[] {
+		const where = this.where(block);
+		let notes: { name: string; text: string }[];
+		try {
+			notes = mmreplay.Metadata.decode(this.payload(block)).note.map(({ name, text }) => ({ name, text }));
+		} catch (cause) {
+			if (cause instanceof MmreplayError) throw cause;
+			throw new BadInputError("a metadata block is not a valid message", { where, cause });
+		}
+		return notes;
 	}
 
 	/** A block as a message's WHERE. */
@@ -269,37 +222,29 @@ export class TraceReader {
 		return decodeIndex(message, this.limits, where);
 	}
 
-	/** The stored index; where it is missing or damaged, one made by a scan of the block headers (files only). @throws BadInputError, LimitError */
+	/**
+	 * The stored index; where it is missing or damaged, one made by a scan of the block headers, up to the first damage (files only). Such a
+	 * one says of each block only that it may hold every kind and VM.
+	 */
 	index(): TraceIndex {
+		const builder = new IndexBuilder();
 		try {
 			const stored = this.storedIndex();
 			if (stored !== undefined) return stored;
 		} catch (error) {
 			if (!(error instanceof BadInputError || error instanceof LimitError)) throw error;
 		}
-		const builder = new IndexBuilder();
-		for (const block of this.blocks()) builder.add(block.offset, block);
+		try {
+			for (const block of this.blocks()) builder.add(block.offset, block);
+		} catch (error) {
+			if (!(error instanceof BadInputError || error instanceof LimitError)) throw error;
+		}
 		return builder.build();
 	}
 
 	close(): void {
 		this.#input.close();
 	}
-}
-
-function isKnown(type: number): boolean {
-	return type >= BlockType.events && type <= BlockType.metadata;
-}
-
-/** A varint of up to five bytes at `at`, under 2^32; undefined where it is longer or cut. */
-function varintAt(bytes: Uint8Array, at: number): { value: number; end: number } | undefined {
-	let value = 0;
-	for (let index = 0; index < 5 && at + index < bytes.length; index++) {
-		const byte = bytes[at + index];
-		value += (byte & 127) * 2 ** (7 * index);
-		if (byte < 128) return value < 2 ** 32 ? { value, end: at + index + 1 } : undefined;
-	}
-	return undefined;
 }
 
 /** Open a trace: a path, `-` for standard input, or the bytes themselves. Only the header is read. @throws BadInputError, LimitError, UsageError */
