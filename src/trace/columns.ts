@@ -5,7 +5,7 @@ import { AGENT_SHIFT, FIRST_OBSERVATION, OPERATION } from "./kinds.js";
 import { OPERATION_BY_CODE } from "./operations.js";
 import { Tally } from "./tally.js";
 import { VarintBuffer } from "./varint.js";
-import { LIMITS, NO_OFFSET, PAGE_SPAN } from "./wire.js";
+import { LIMITS, MAX_BASE_PAGE, NO_OFFSET, PAGE_SPAN } from "./wire.js";
 
 /** fixed: read in place; delta: a quarter smaller; auto: whichever is smaller, block by block. */
 export type PageEncoding = "fixed" | "delta" | "auto";
@@ -122,8 +122,7 @@ export function buildFromColumns(columns: CauseColumns, encoding: PageEncoding):
 	const tally = new Tally();
 	for (const { agent, basePage } of agents) {
 		checkAgent(agent);
-		if (!(basePage >= 0 && basePage <= Number.MAX_SAFE_INTEGER - PAGE_SPAN && basePage % PAGE_SPAN === 0))
-			throw new RangeError(`base page ${basePage}`);
+		if (!(basePage >= 0 && basePage <= MAX_BASE_PAGE && basePage % PAGE_SPAN === 0)) throw new RangeError(`base page ${basePage}`);
 		tally.agent(agent);
 	}
 	let highest = 0;

@@ -5,7 +5,7 @@ import { mmreplay } from "./generated/schema.js";
 import { exact } from "./header.js";
 import { AGENT_SHIFT, type AgentKind } from "./kinds.js";
 import { countVarints, VarintError, VarintReader } from "./varint.js";
-import { BlockType, type Limits, NO_OFFSET, PAGE_SPAN } from "./wire.js";
+import { BlockType, type Limits, MAX_BASE_PAGE, NO_OFFSET, PAGE_SPAN } from "./wire.js";
 
 /** Something that is wrong with a payload. `at`: byte offset in it; `event`: the record, where one is to blame. */
 export interface Flaw {
@@ -161,7 +161,7 @@ class FieldWalk {
 			const agent = { kind: kind as AgentKind, vm, vcpu, mm, thread };
 			checkAgent(agent);
 			const base = exact(basePage, "base_page", "agent");
-			if (base % PAGE_SPAN !== 0 || base > Number.MAX_SAFE_INTEGER - PAGE_SPAN) throw new RangeError(`base_page ${base}`);
+			if (base % PAGE_SPAN !== 0 || base > MAX_BASE_PAGE) throw new RangeError(`base_page ${base}`);
 			return { agent, basePage: base };
 		} catch (error) {
 			this.#complain({ at, reason: `agent ${this.#fields.agents.length}: ${error instanceof Error ? error.message : "damaged"}` });

@@ -38,6 +38,8 @@ export const NO_OFFSET = 4096;
 
 /** Pages of one agent entry share everything above their low 32 bits. */
 export const PAGE_SPAN = 2 ** 32;
+/** So that every page stays a safe integer. */
+export const MAX_BASE_PAGE = 2 ** 53 - PAGE_SPAN;
 
 /** Caps, checked before anything is allocated; only an explicit option raises one. */
 export interface Limits {
