@@ -10,7 +10,7 @@ import { applyLoggedOperations } from "./loggedops.js";
 import { phaseSpans, placeAccesses } from "./phases.js";
 import { type PhaseCounters, readStats } from "./stats.js";
 import { parseTracefsLine } from "./tracefs.js";
-import { faultAddressSpace, Tracker } from "./tracker.js";
+import { Tracker } from "./tracker.js";
 
 export interface CaptureSources {
 	readonly trace: string;
@@ -76,7 +76,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		if (vm !== undefined) logOf.set(vm, log);
 	}
 	const spans = phaseSpans(tracker.items, tracker.at);
-	applyLoggedOperations(tracker.items, spans, logOf);
+	applyLoggedOperations(tracker.items, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	checkVms(host, tracker, logs, warnings);
@@ -206,7 +206,7 @@ function vmexits(tracker: Tracker): ObservedItem[] {
 			page: Math.floor(fault.gpa / 4096),
 			args: fault.mmio
 				? [accessOf(fault.errorCode), (fault.errorCode & 8) >> 3]
-				: [accessOf(fault.errorCode), fault.errorCode & 1, fault.classes[faultAddressSpace(fault) === 1 ? 1 : 0]],
+				: [accessOf(fault.errorCode), fault.errorCode & 1, fault.cause],
 		}));
 }
 

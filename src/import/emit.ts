@@ -139,6 +139,9 @@ export class Emitter {
 			const end = /^PHASE (\d+) END/.exec(item.text ?? "");
 			const phase = Number(begin?.[1] ?? end?.[1] ?? 0);
 			this.#operation("mark", HOST, 0, [phase, begin !== null ? 0 : end !== null ? 1 : 2, 0], item.begin, item.text);
+		} else if (item.name === "childCow" || item.name === "exit") {
+			const agent: Agent = { ...HOST, mm: item.mm ?? 0 };
+			this.#operation(item.name === "exit" ? "exit" : "cow", agent, item.page, item.args, item.begin);
 		} else if (item.vm !== null)
 			this.#operation(item.name, item.name === "memslot" ? vmAgent(item.vm) : mmAgent(item.vm), item.page, item.args, item.begin);
 	}
@@ -163,7 +166,9 @@ export class Emitter {
 			return;
 		}
 		const as = faultAddressSpace(item);
-		const flags = (as === 1 ? FaultFlag.smm : 0) | (item.filled ? FaultFlag.filled : 0) | (this.#deriveCopies ? FaultFlag.deriveCopy : 0);
+		const late = point !== Point.whole && item.installed && !item.ownCow ? FaultFlag.lateSnapshot : 0;
+		const flags =
+			(as === 1 ? FaultFlag.smm : 0) | late | (item.filled ? FaultFlag.filled : 0) | (this.#deriveCopies ? FaultFlag.deriveCopy : 0);
 		this.#operation("fault", agent, page, [point, access, flags], at);
 	}
 

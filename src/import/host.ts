@@ -93,9 +93,9 @@ export class CapturedVm {
 		return this.open.size > 0 && page >= this.hullStart && page < this.hullEnd;
 	}
 
-	/** The class of a fault by the SPTE that it met. */
-	faultClass(as: number, gfn: number, write: boolean): number {
-		const spte = this.spte(as, gfn);
+	/** The class of a fault by the SPTE of address space 0: one taken in SMM on a page that is mapped there is `other`. */
+	faultClass(gfn: number, write: boolean): number {
+		const spte = this.spte(0, gfn);
 		let cause: VmexitCause;
 		if ((spte.bits & SpteBit.present) === 0) cause = spte.absent;
 		else cause = write && (spte.bits & SpteBit.writable) === 0 ? "readOnlySpte" : "other";
@@ -120,6 +120,8 @@ export interface OpenCopy {
 	readonly page: number;
 	readonly flags: number;
 	readonly struct: string;
+	/** A notifier bracket came inside it: the mm has notifiers. */
+	bracketed: boolean;
 }
 
 export interface OpenBracket {

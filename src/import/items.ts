@@ -22,6 +22,8 @@ export interface BracketItem {
 	kpage: number;
 	/** fork: the child's mm. */
 	child: number;
+	/** The page entered the stable tree (ksmReplace); see Tracker. */
+	appended: boolean;
 	/** Task that ran it, and whether it is a vCPU of the VM. */
 	readonly pid: number;
 	readonly vcpu: number;
@@ -47,16 +49,26 @@ export interface FaultItem {
 	next: FaultItem | null;
 	filled: boolean;
 	readonly mmio: boolean;
-	/** The capture's own class by address space, at its begin (index into VMEXIT_CAUSES). */
-	readonly classes: readonly [number, number];
+	/** The capture's own class at its begin (index into VMEXIT_CAUSES), by the SPTE of address space 0. */
+	readonly cause: number;
 	/** It made a copy itself. */
 	ownCow: boolean;
 }
 
+/** A copy that a forked child made: it is in no bracket, since the child's mm has no notifier. */
+export interface ChildCopy {
+	readonly at: number;
+	readonly pid: number;
+	readonly page: number;
+}
+
 export interface InstantItem {
 	readonly kind: "instant";
-	readonly name: "ksmPromote" | "memslot" | "mark";
+	readonly name: "ksmPromote" | "memslot" | "mark" | "childCow" | "exit";
 	readonly vm: CapturedVm | null;
+	/** mm of a forked child; otherwise the VM's. */
+	readonly mm?: number;
+	appended?: boolean;
 	readonly page: number;
 	readonly args: number[];
 	readonly text?: string;

@@ -1,16 +1,21 @@
 // What the host operations of an access log (D P p U M F K k e) say of the brackets that the kernel recorded for them (data page, kernel.md 1.9 to 1.14).
-import { NotifyEvent, OpFlag } from "../trace/kinds.js";
+import { NotifyEvent, OpFlag, Point } from "../trace/kinds.js";
 import type { AccessLog, LoggedOperation } from "./accesslog.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, Item } from "./items.js";
+import type { BracketItem, ChildCopy, Item } from "./items.js";
 import type { PhaseSpan } from "./phases.js";
 
 const PAGE = 4096;
 /** Ids of forked children's mms: above those of the VMs. */
 const FIRST_CHILD = 1000;
 
-/** Gives brackets their operation where the log tells it: changes `items` in place. */
-export function applyLoggedOperations(items: Item[], spans: readonly PhaseSpan[], logs: ReadonlyMap<CapturedVm, AccessLog>): void {
+/** Gives brackets their operation where the log tells it, and forked children their copies and their end: changes `items` in place. */
+export function applyLoggedOperations(
+	items: Item[],
+	childCopies: readonly ChildCopy[],
+	spans: readonly PhaseSpan[],
+	logs: ReadonlyMap<CapturedVm, AccessLog>,
+): void {
 	const brackets = items.filter((item): item is BracketItem => item.kind === "bracket");
 	let children = FIRST_CHILD;
 	for (const [vm, log] of logs) {
@@ -19,8 +24,17 @@ export function applyLoggedOperations(items: Item[], spans: readonly PhaseSpan[]
 			if (phase === undefined || phase.operations.length === 0) continue;
 			const within = brackets.filter((item) => item.vm === vm && item.begin >= span.begin && item.begin < span.end);
 			for (const operation of phase.operations) {
-				if (operation.letter === "K" || operation.letter === "k") children++;
+				const forks = operation.letter === "K" || operation.letter === "k";
+				if (forks) children++;
 				for (const item of within) tell(item, operation, children);
+				const mm = children;
+				if (forks) {
+					for (const copy of childCopies)
+						if (copy.at >= span.begin && copy.at < span.end && vm.hits(copy.page, 1))
+							items.push({ kind: "instant", name: "childCow", vm: null, mm, page: copy.page, args: [Point.whole, 0, 0], begin: copy.at });
+				}
+				if (operation.letter === "K" || operation.letter === "e")
+					items.push({ kind: "instant", name: "exit", vm: null, mm, page: 0, args: [], begin: span.end - 1 });
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 import { NotifyEvent, OpFlag, SpteBit, type VmexitCause, ZAP_CAUSES, type ZapCause } from "../trace/kinds.js";
 import { Evidence } from "./evidence.js";
 import type { CapturedHost, CapturedVm, OpenBracket, Task } from "./host.js";
-import type { BracketItem, FaultItem, Item, ObservedItem } from "./items.js";
+import type { BracketItem, ChildCopy, FaultItem, InstantItem, Item, ObservedItem } from "./items.js";
 import { field, type TracefsEvent, word } from "./tracefs.js";
 
 const PAGE = 4096;
@@ -20,8 +20,9 @@ const ErrorCode = { write: 2, reserved: 8, fetch: 16 } as const;
 const hex = (text: string | undefined): number => (text === undefined ? Number.NaN : Number(text.startsWith("0x") ? text : `0x${text}`));
 const pageOf = (address: number): number => Math.floor(address / PAGE);
 
-function spteBits(value: bigint): number {
-	if ((value & MMU_PRESENT) === 0n) return 0;
+/** Bits of a leaf; 0 for what is absent, and for what points to a lower table. */
+function leafBits(value: bigint, level: number): number {
+	if ((value & MMU_PRESENT) === 0n || (level > 1 && (value & LARGE_PAGE) === 0n)) return 0;
 	const bit = (at: bigint, flag: number): number => (((value >> at) & 1n) === 1n ? flag : 0);
 	return SpteBit.present | bit(1n, SpteBit.writable) | bit(5n, SpteBit.accessed) | bit(6n, SpteBit.dirty);
 }
@@ -55,6 +56,8 @@ export class Tracker {
 	/** Names of events with no meaning here, with their counts. */
 	readonly unknown = new Map<string, number>();
 	readonly problems: string[] = [];
+	/** Copies outside every bracket, by tasks of no known VM. */
+	readonly childCopies: ChildCopy[] = [];
 	/** User faults of host threads on guest memory, with their exact addresses. */
 	readonly hostFaults: HostFault[] = [];
 	copiesRecorded = false;
@@ -62,6 +65,9 @@ export class Tracker {
 	at = 0;
 	readonly #kpages = new Map<string, number>();
 	readonly #bareReplaces: BracketItem[] = [];
+	/** Merges that have not entered the stable tree yet, by page. */
+	readonly #merged = new Map<number, (BracketItem | InstantItem)[]>();
+	#appendProbe = false;
 	#kpageIds = 0;
 
 	constructor(host: CapturedHost) {
@@ -86,9 +92,16 @@ export class Tracker {
 				return this.#rangeEnd(task, text);
 			case "wp_page_copy":
 				this.copiesRecorded = true;
-				task.copy = { page: pageOf(hex(field(text, "addr"))), flags: hex(field(text, "flags")), struct: field(text, "page") ?? "" };
+				task.copy = {
+					page: pageOf(hex(field(text, "addr"))),
+					flags: hex(field(text, "flags")),
+					struct: field(text, "page") ?? "",
+					bracketed: false,
+				};
 				return;
 			case "wp_page_copy_ret":
+				if (task.copy !== null && !task.copy.bracketed && task.vm === null)
+					this.childCopies.push({ at: this.at, pid: task.pid, page: task.copy.page });
 				task.copy = null;
 				return;
 			case "ksm_try_to_merge_with_ksm_page":
@@ -103,8 +116,7 @@ export class Tracker {
 			case "ksm_try_to_merge_one_page_ret":
 				return this.#mergeEnds(task, Number(field(text, "ret") ?? 0));
 			case "ksm_stable_tree_append":
-				this.#observe("ksmMerge", null, 0, pageOf(hex(field(text, "addr"))), []);
-				return;
+				return this.#appended(text);
 			case "ksm_break_ksm":
 				task.breakKsm = pageOf(hex(field(text, "addr")));
 				return;
@@ -134,6 +146,11 @@ export class Tracker {
 			for (const replace of this.#bareReplaces) {
 				replace.flags |= OpFlag.zeroPage;
 				replace.kpage = 0;
+			}
+		if (this.#appendProbe)
+			for (const item of [...this.#merged.values()].flat()) {
+				if (item.kind === "bracket") item.flags |= OpFlag.undone;
+				else item.args[1] = OpFlag.undone;
 			}
 		for (const task of this.host.tasks()) {
 			this.#closeFault(task, this.at);
@@ -179,7 +196,7 @@ export class Tracker {
 			next: null,
 			filled: false,
 			mmio,
-			classes: mmio ? [0, 0] : [vm.faultClass(0, gfn, write), vm.faultClass(1, gfn, write)],
+			cause: mmio ? 0 : vm.faultClass(gfn, write),
 			ownCow: false,
 		};
 		if (previous !== null && !previous.installed && pageOf(previous.gpa) === gfn && previous.vm === vm) previous.next = fault;
@@ -200,22 +217,19 @@ export class Tracker {
 			: fault.ownCow
 				? "retryAfterCow"
 				: "retryOther";
-		for (const as of [0, 1]) {
-			const spte = fault.vm.spte(as, gfn);
-			if ((spte.bits & SpteBit.present) === 0 && (as === 0 || fault.vm.hvaPage(1, gfn) >= 0)) spte.absent = reason;
-		}
+		const spte = fault.vm.spte(0, gfn);
+		if ((spte.bits & SpteBit.present) === 0) spte.absent = reason;
 	}
 
 	#spteChanged(task: Task, text: string): void {
 		const level = Number(word(text, "level") ?? 1);
 		const before = BigInt(`0x${word(text, "old_spte") ?? "0"}`);
 		const after = BigInt(`0x${word(text, "new_spte") ?? "0"}`);
-		if (level > 2 || (level === 2 && ((before | after) & LARGE_PAGE) === 0n)) return;
 		const vm = this.#vmOfTask(task);
 		if (vm === null) return;
 		const as = Number(word(text, "as id") ?? word(text, "id") ?? 0);
 		const gfn = hex(word(text, "gfn"));
-		const [was, is] = [spteBits(before), spteBits(after)];
+		const [was, is] = [leafBits(before, level), leafBits(after, level)];
 		if (was === is && before === after) return;
 		if (was === 0 && is === 0) return;
 		const bracket = task.brackets.at(-1) ?? null;
@@ -253,6 +267,7 @@ export class Tracker {
 		const event = Number(field(text, "event") ?? NotifyEvent.clear);
 		if (vm !== null && task.vm === null && task.merge === null && !KERNEL_THREAD.test(task.comm)) task.vm = vm;
 		const hit = vm !== null && vm.hits(page, pages);
+		if (task.copy !== null) task.copy.bracketed = true;
 		const item = vm !== null ? this.#classify(task, vm, page, pages, event, hit) : null;
 		task.brackets.push({ start, end, mm, item, unmapped: false, changedPte: false });
 		if (item === null) return;
@@ -278,6 +293,7 @@ export class Tracker {
 			flags,
 			kpage: 0,
 			child: 0,
+			appended: false,
 			pid: task.pid,
 			vcpu: fault?.vcpu ?? -1,
 			source: "other",
@@ -386,17 +402,42 @@ export class Tracker {
 		const last = replace ?? writeProtect;
 		if (result === 0 && replace !== null) {
 			replace.kpage = this.#kpage(merge.kpage);
+			this.#awaitAppend(replace);
 			if (merge.bare) this.#bareReplaces.push(replace);
 		}
 		if (result === 0 && replace === null && merge.kpage === "0x0") {
 			const kpage = ++this.#kpageIds;
 			this.#kpages.set(merge.page, kpage);
-			this.items.push({ kind: "instant", name: "ksmPromote", vm: writeProtect.vm, page: writeProtect.page, args: [kpage], begin: this.at });
+			const { vm, page } = writeProtect;
+			const promote: InstantItem = { kind: "instant", name: "ksmPromote", vm, page, args: [kpage, 0], begin: this.at };
+			this.items.push(promote);
+			this.#awaitAppend(promote);
 		} else if (result !== 0 || replace === null) {
 			if (replace === null) writeProtect.flags |= OpFlag.unlocks;
 			if (!this.evidence.changePte || last.commit < 0) last.flags |= OpFlag.failed;
 		}
 		if (this.evidence.changePte && writeProtect.commit < 0) writeProtect.flags |= OpFlag.failed;
+	}
+
+	#awaitAppend(item: BracketItem | InstantItem): void {
+		const waiting = this.#merged.get(item.page);
+		if (waiting === undefined) this.#merged.set(item.page, [item]);
+		else waiting.push(item);
+	}
+
+	/** stable_tree_append: of the merges at this address, in this mm where the event has it, the last one has entered the stable tree. */
+	#appended(text: string): void {
+		this.#appendProbe = true;
+		const page = pageOf(hex(field(text, "addr")));
+		const mm = field(text, "mm");
+		const waiting = this.#merged.get(page) ?? [];
+		const item = waiting.findLast((candidate) => candidate.appended !== true && (mm === undefined || candidate.vm?.mmPointer === mm));
+		if (item !== undefined) item.appended = true;
+		this.#merged.set(
+			page,
+			waiting.filter((candidate) => candidate.appended !== true),
+		);
+		this.#observe("ksmMerge", item?.vm ?? null, 0, page, []);
 	}
 
 	/** The id of a KSM page by its struct page; one that the capture did not see promoted gets its id here. */

@@ -1,5 +1,5 @@
 // One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
-import { Access, Hint } from "../trace/kinds.js";
+import { Access, FaultFlag, Hint } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
 import type { Mm, Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
@@ -53,16 +53,18 @@ function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame: Frame
 	}
 }
 
-/** Count one kvm_page_fault and say why it happened. */
+/**
+ * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
+ * taken in SMM on a page that is mapped in address space 0 is `other`.
+ */
 function countExit(world: World, vm: Vm, as: number, gfn: number, access: Access): void {
-	const spte = vm.root(as).entry(gfn);
-	const present = spte.frame !== null;
-	const cause = !present ? spte.absent : isWrite(access) && !spte.writable ? "readOnlySpte" : "other";
+	const spte = vm.root(0).entry(gfn);
+	const cause = spte.frame === null ? spte.absent : isWrite(access) && !spte.writable ? "readOnlySpte" : "other";
 	world.count("vmexits");
 	world.count(isWrite(access) ? "vmexitsWrite" : "vmexitsRead");
-	world.count(present ? "vmexitsProtection" : "vmexitsNotPresent");
+	world.count(vm.root(as).entry(gfn).frame !== null ? "vmexitsProtection" : "vmexitsNotPresent");
 	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
-	if (!present && spte.site !== null) world.countSite(spte.site, "exitsCaused");
+	if (spte.frame === null && spte.site !== null) world.countSite(spte.site, "exitsCaused");
 }
 
 /** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
@@ -174,7 +176,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		const stale = staleBecause(vm, page, snapshot, ownCow);
 		if (stale === null) installNow(world, vcpu, as, gfn, page);
 		else {
-			world.retried(vcpu, as, gfn, stale);
+			world.retried(vcpu, gfn, stale);
 			if (stale === "retryInProgress") {
 				vcpu.pending = { as, gfn, access };
 				return;
@@ -208,7 +210,7 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	const spte = vm.root(as).entry(gfn);
 	if (spte.frame !== null && (!isWrite(access) || spte.writable)) return;
 	countExit(world, vm, as, gfn, access);
-	if (vm.inHull(page)) world.retried(vcpu, as, gfn, "retryInProgress");
+	if (vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
 	else installNow(world, vcpu, as, gfn, page);
 }
 
@@ -234,7 +236,8 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
-export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, derive: boolean): void {
+export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, flags: number): void {
+	const derive = (flags & FaultFlag.deriveCopy) !== 0;
 	const { flight, vm } = vcpu;
 	vcpu.flight = null;
 	const page = vm.hva(as, gfn);
@@ -250,14 +253,15 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))
 		ownCow = breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse) || ownCow;
 	if (flight === null) return;
-	const stale = staleBecause(vm, page, flight.snapshot, ownCow);
+	const snapshot = (flags & FaultFlag.lateSnapshot) !== 0 ? vm.seq : flight.snapshot;
+	const stale = staleBecause(vm, page, snapshot, ownCow);
 	if (stale !== null) {
-		world.retried(vcpu, as, gfn, stale);
+		world.retried(vcpu, gfn, stale);
 		return;
 	}
 	const now = vm.mm.get(page);
 	if (now === undefined || (write && !now.writable)) {
-		world.retried(vcpu, as, gfn, "retryOther");
+		world.retried(vcpu, gfn, "retryOther");
 		return;
 	}
 	const spte = vm.root(as).entry(gfn);

@@ -103,7 +103,7 @@ export class ReferenceModel {
 				if (args.get("reserved") !== 0) world.count("mmio.reserved");
 				return;
 			case "ksmPromote":
-				this.#promote(world.mm(agent.mm), page, args.get("kpage"));
+				this.#promote(world.mm(agent.mm), page, args.get("kpage"), args.get("flags"));
 				return;
 			case "populate":
 				this.#populate(world.mm(agent.mm), page, args.get("pages"), args.get("state"));
@@ -139,12 +139,12 @@ export class ReferenceModel {
 			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
 			faultBegin(this.world, vcpu, as, gfn, access, (flags & FaultFlag.filled) !== 0);
 		}
-		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, (flags & FaultFlag.deriveCopy) !== 0);
+		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, flags);
 	}
 
-	#promote(mm: Mm, page: number, kpage: number): void {
+	#promote(mm: Mm, page: number, kpage: number, flags: number): void {
 		this.world.locked = -1;
-		this.world.count("ksmMerges");
+		if ((flags & OpFlag.undone) === 0) this.world.count("ksmMerges");
 		const pte = this.#anonymous(mm, page);
 		pte.writable = false;
 		this.world.frames.becomeKsm(pte.frame, kpage);
@@ -222,9 +222,7 @@ export class ReferenceModel {
 			}
 			case "ksmReplace":
 				world.count("ksmReplaces");
-				return openOperation("ksm-replace", mm, page, 1, () =>
-					failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), (flags & OpFlag.zeroPage) !== 0),
-				);
+				return openOperation("ksm-replace", mm, page, 1, () => (failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), flags)));
 			case "cow": {
 				if ((flags & OpFlag.ownFault) !== 0) {
 					const { flight } = this.#vcpu(agent);
@@ -275,12 +273,14 @@ export class ReferenceModel {
 	}
 
 	/** replace_page: the mapping moves to the KSM page (or the zero page), which has the same content (1.5). */
-	#replace(mm: Mm, page: number, kpage: number, zero: boolean): PrimaryChange {
+	#replace(mm: Mm, page: number, kpage: number, flags: number): PrimaryChange {
 		const { world } = this;
+		const zero = (flags & OpFlag.zeroPage) !== 0;
 		world.locked = -1;
 		const pte = mm.get(page);
 		const frame = zero ? world.frames.zeroPage : world.frames.kpage(kpage);
-		world.count(zero ? "ksmZeroMerges" : "ksmMerges");
+		if (zero) world.count("ksmZeroMerges");
+		else if ((flags & OpFlag.undone) === 0) world.count("ksmMerges");
 		return {
 			changes: true,
 			frame,

@@ -131,7 +131,7 @@ export function commitOperation(world: World, operation: Operation): void {
 /** range-end and what follows it. */
 export function endOperation(world: World, operation: Operation): void {
 	for (const step of stepsOf(world, operation, "end")) {
-		if (step.step !== "range-end") continue;
+		if (step.step !== "range-end" || !hasNotifiers(world, operation)) continue;
 		world.count("notifier.rangeEnd");
 		for (const vm of operation.bracketed) {
 			world.count("mmuLockWrite");
@@ -141,11 +141,15 @@ export function endOperation(world: World, operation: Operation): void {
 	}
 }
 
+/** The notifier core is entered only for an mm that has a notifier (kernel.md 7). */
+const hasNotifiers = (world: World, operation: Operation): boolean => world.vmsOf(operation.mm).length > 0;
+
 const hitVms = (world: World, operation: Operation): Vm[] =>
 	world.vmsOf(operation.mm).filter((vm) => vm.hits(operation.page, operation.pages));
 
 /** kvm_mmu_notifier_invalidate_range_start: no memslot hit, no lock, no count, no sequence (3.1, 3.2). */
 function rangeStart(world: World, operation: Operation, kvm: boolean): void {
+	if (!hasNotifiers(world, operation)) return;
 	world.count("notifier.rangeStart");
 	if (!kvm) return;
 	for (const vm of hitVms(world, operation)) {
@@ -165,7 +169,7 @@ function rangeStart(world: World, operation: Operation, kvm: boolean): void {
 function changePte(world: World, operation: Operation, change: PrimaryChange, step: ChangePte): void {
 	if (step.unless === "replace-follows" && operation.replaceFollows) return;
 	const frame = change.frame;
-	if (frame === null) return;
+	if (frame === null || !hasNotifiers(world, operation)) return;
 	world.count("notifier.changePte");
 	for (const vm of hitVms(world, operation)) {
 		world.count("mmuLockWrite");

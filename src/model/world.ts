@@ -156,9 +156,10 @@ export class World {
 		return true;
 	}
 
-	retried(vcpu: Vcpu, as: number, gfn: number, cause: RetryCause): void {
+	retried(vcpu: Vcpu, gfn: number, cause: RetryCause): void {
 		this.count("vmexitsRetried");
-		const spte = vcpu.vm.root(as).entry(gfn);
+		// The class of the fault that follows (see countExit) is read off address space 0.
+		const spte = vcpu.vm.root(0).entry(gfn);
 		if (spte.frame === null) {
 			spte.absent = cause;
 			spte.site = null;

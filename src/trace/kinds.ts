@@ -67,7 +67,7 @@ export const Operation = {
 	/** ksm replace_page (1.5). kpage: the capture's KSM page, a dense id; 0 with OpFlag.zeroPage. */
 	ksmReplace: { code: 5, args: ["point", "window", "flags", "kpage"] },
 	/** The write-protected page itself becomes KSM page `kpage` (try_to_merge_one_page with kpage == NULL returned 0). */
-	ksmPromote: { code: 6, args: ["kpage"] },
+	ksmPromote: { code: 6, args: ["kpage", "flags"] },
 	/** wp_page_copy outside an access of the log. flags: OpFlag.ownFault (agent is the guest), failed, breakKsm. `page` is the hva page. */
 	cow: { code: 7, args: ["point", "window", "flags"] },
 	/** break_ksm since 6.2: a read-only exclusive copy with the same content (1.6). */
@@ -122,6 +122,8 @@ export const FaultFlag = {
 	filled: 2,
 	/** The capture records no copies: copy or reuse is derived at the fault. Otherwise a copy has its own `cow` record. */
 	deriveCopy: 4,
+	/** It installed although a bracket ended after its kvm_page_fault: the sequence was read after that end (kernel.md 3.6, steps 5 and 6). */
+	lateSnapshot: 8,
 } as const;
 
 /** Flags of the operations. */
@@ -140,6 +142,8 @@ export const OpFlag = {
 	writable: 32,
 	/** ksmWriteProtect: neither replace nor promote follows; ksmd drops the page lock after this bracket. */
 	unlocks: 64,
+	/** ksmPromote, ksmReplace: the merge was undone before the page entered the stable tree (break_cow after a failed pair). */
+	undone: 128,
 } as const;
 
 /** Bits of an SPTE as recorded. */
