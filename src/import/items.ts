@@ -15,6 +15,8 @@ export interface BracketItem {
 	/** The range meets a memslot: KVM takes part. Otherwise it is the VMM's own memory. */
 	readonly hit: boolean;
 	readonly begin: number;
+	/** Its task went on after kvm_unmap_hva_range, so KVM has certainly counted it (the event comes before the lock). */
+	counted: boolean;
 	/** Place of change_pte; -1 where there is none. */
 	commit: number;
 	end: number;

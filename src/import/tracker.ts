@@ -77,6 +77,8 @@ export class Tracker {
 	feed(event: TracefsEvent): void {
 		const task = this.host.task(event.pid, event.tgid, event.comm);
 		const { text } = event;
+		const inside = task.brackets.at(-1);
+		if (inside?.unmapped === true && inside.item !== null) inside.item.counted = true;
 		switch (event.name) {
 			case "kvm_page_fault":
 				return this.#pageFault(task, text);
@@ -241,7 +243,7 @@ export class Tracker {
 		if (zapped) spte.absent = cause;
 		else if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
 		else if (was === 0 && bracket.unmapped && bracket.changedPte)
-			this.evidence.establishes((is & SpteBit.writable) !== 0, vm.open.size > 1);
+			this.evidence.establishes((is & SpteBit.writable) !== 0, [...vm.open].some((other) => other !== bracket.item && other.counted));
 	}
 
 	#installed(fault: FaultItem | null, as: number, gfn: number, level: number, bits: number): void {
@@ -288,6 +290,7 @@ export class Tracker {
 			event,
 			hit,
 			begin: this.at,
+			counted: false,
 			commit: -1,
 			end: -1,
 			flags,
