@@ -2,7 +2,7 @@
 import { BadInputError, LimitError } from "../errors.js";
 import type { BlockHeader } from "./frame.js";
 import { mmreplay } from "./generated/schema.js";
-import { exact, hasChecksum, withChecksum } from "./header.js";
+import { hasChecksum, withChecksum } from "./header.js";
 import { ALL_BITS, type Bits, CODES, NO_BITS, type Tally, union } from "./tally.js";
 import { BlockType, type Limits, REQUIRED_TYPE, Tag, TRAILER_BYTES } from "./wire.js";
 
@@ -99,10 +99,13 @@ export class IndexBuilder {
 }
 
 function column(entries: readonly IndexEntry[], value: (entry: IndexEntry) => number | Bits): Uint8Array {
-	const bytes = new Uint8Array(entries.length * 8);
+	return fixed64s(entries.map(value));
+}
+
+function fixed64s(words: readonly (number | Bits)[]): Uint8Array {
+	const bytes = new Uint8Array(words.length * 8);
 	const view = new DataView(bytes.buffer);
-	entries.forEach((entry, at) => {
-		const word = value(entry);
+	words.forEach((word, at) => {
 		const [low, high] = typeof word === "number" ? [word % 2 ** 32, Math.floor(word / 2 ** 32)] : word;
 		view.setUint32(at * 8, low, true);
 		view.setUint32(at * 8 + 4, high, true);
@@ -125,7 +128,8 @@ export function encodeFooter(index: TraceIndex, offset: number): Uint8Array {
 			causeKinds: column(entries, (entry) => entry.causeKinds),
 			observationKinds: column(entries, (entry) => entry.observationKinds),
 			vms: column(entries, (entry) => entry.vms),
-			total: [...(totals ?? [])].map(([code, records]) => ({ code, records })),
+			totalCode: Uint8Array.from(totals?.keys() ?? []),
+			totalRecords: fixed64s([...(totals?.values() ?? [])]),
 			crc32c: 0,
 		}).finish(),
 	);
@@ -171,14 +175,14 @@ export function decodeIndex(message: Uint8Array, limits: Limits, where: string):
 	}
 	const count = fields.entries;
 	if (count > limits.entries) throw new LimitError(`the index has ${count} entries, more than ${limits.entries}`, { where });
-	const read = (name: string, bytes: Uint8Array): ((at: number) => Bits) => {
-		if (bytes.length !== count * 8)
-			throw new BadInputError(`the index's column ${name} has ${bytes.length} bytes for ${count} entries`, { where });
+	const read = (name: string, bytes: Uint8Array, values = count): ((at: number) => Bits) => {
+		if (bytes.length !== values * 8)
+			throw new BadInputError(`the index's column ${name} has ${bytes.length} bytes for ${values} entries`, { where });
 		const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 		return (at) => [view.getUint32(at * 8, true), view.getUint32(at * 8 + 4, true)];
 	};
-	const number = (name: string, bytes: Uint8Array): ((at: number) => number) => {
-		const words = read(name, bytes);
+	const number = (name: string, bytes: Uint8Array, values = count): ((at: number) => number) => {
+		const words = read(name, bytes, values);
 		return (at) => {
 			const [low, high] = words(at);
 			if (high >= 1 << 21) throw new BadInputError(`the index's column ${name} has a value over 53 bits`, { where });
@@ -205,6 +209,13 @@ export function decodeIndex(message: Uint8Array, limits: Limits, where: string):
 		observationKinds: observationKinds(at),
 		vms: vms(at),
 	}));
-	const totals = new Map(fields.total.map(({ code, records }) => [code, exact(records, "a total of the index", where)]));
-	return { entries, totals: fields.total.length > 0 || count === 0 ? totals : undefined };
+	return { entries, totals: fields.totalCode.length > 0 || count === 0 ? totals(fields) : undefined };
+
+	function totals({ totalCode, totalRecords }: mmreplay.Index): ReadonlyMap<number, number> {
+		// Codes are under 128, so each is a byte of the column.
+		if (totalCode.length > CODES || totalCode.some((code) => code >= CODES))
+			throw new BadInputError("the index has unknown totals", { where });
+		const records = number("total_records", totalRecords, totalCode.length);
+		return new Map([...totalCode].map((code, at) => [code, records(at)]));
+	}
 }

@@ -1,12 +1,12 @@
 // Reads a trace (docs/trace-format.md): its header, then block after block in bounded memory. Nothing is allocated before the length
 // that asks for it was checked, and a payload goes straight into the caller's buffer (the engine's: WebAssembly memory).
-import { BadInputError, LimitError, MmreplayError } from "../errors.js";
+import { BadInputError, LimitError } from "../errors.js";
 import { decompress, HAS_ZSTD, zstdMissing } from "./codec.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
 import { decodeIndex, IndexBuilder, parseTrailer, type TraceIndex } from "./footer.js";
-import { mmreplay } from "./generated/schema.js";
 import { decodeHeader, emptyHeader, type HeaderFacts } from "./header.js";
+import { decodeMetadata, type Note } from "./metadata.js";
 import type { TraceHeader } from "./record.js";
 import { type Block, isKnownType, Scan, varintAt } from "./scan.js";
 import { Input } from "./source.js";
@@ -174,16 +174,8 @@ export class TraceReader {
 	}
 
 	/** The notes of a METADATA block. @throws BadInputError, LimitError */
-	metadata(block: Block): { name: string; text: string }[] {
-		const where = this.where(block);
-		let notes: { name: string; text: string }[];
-		try {
-			notes = mmreplay.Metadata.decode(this.payload(block)).note.map(({ name, text }) => ({ name, text }));
-		} catch (cause) {
-			if (cause instanceof MmreplayError) throw cause;
-			throw new BadInputError("a metadata block is not a valid message", { where, cause });
-		}
-		return notes;
+	metadata(block: Block): Note[] {
+		return decodeMetadata(this.payload(block), this.limits, this.where(block));
 	}
 
 	/** A block as a message's WHERE. */

@@ -45,7 +45,7 @@ export type Step =
 	| { readonly kind: "end"; readonly offset: number };
 
 /** Bytes looked at in one go for a sync word. */
-const SEARCH_BYTES = 1 << 20;
+const SEARCH_BYTES = 1 << 18;
 
 export function isKnownType(type: number): boolean {
 	return type >= BlockType.events && type <= BlockType.metadata;

@@ -189,7 +189,7 @@ export class Spool implements ByteSink {
 	write(bytes: Uint8Array): void {
 		this.length += bytes.length;
 		if (this.#file === undefined && this.length <= this.#limit) {
-			this.#memory.push(bytes.slice());
+			this.#memory.push(new Uint8Array(bytes));
 			return;
 		}
 		this.#file ??= this.#spill();

@@ -62,6 +62,6 @@ export const LIMITS: Limits = {
 	events: 1 << 20,
 	entries: 1 << 20,
 	stringBytes: 4 << 10,
-	indexBytes: 128 << 20,
+	indexBytes: 16 << 20,
 	pendingObservations: 1 << 21,
 };

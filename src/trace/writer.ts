@@ -7,8 +7,8 @@ import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
 import { encodeFooter, encodeTrailer, IndexBuilder, lengthField } from "./footer.js";
 import { type BlockHeader, encodeFrame } from "./frame.js";
-import { mmreplay } from "./generated/schema.js";
 import { encodeHeader } from "./header.js";
+import { encodeMetadata, type Note } from "./metadata.js";
 import type { TraceHeader, TraceRecord } from "./record.js";
 import { type ByteSink, type Destination, openDestination, Spool } from "./sink.js";
 import { Tally } from "./tally.js";
@@ -142,14 +142,10 @@ export class TraceWriter {
 		this.#causesWritten += built.events;
 	}
 
-	/** Append facts about the capture that no replay needs. */
-	metadata(notes: readonly { name: string; text: string }[]): void {
-		for (const note of notes) {
-			if (Buffer.byteLength(note.text) > LIMITS.stringBytes)
-				throw new RangeError(`note ${note.name} is longer than ${LIMITS.stringBytes} bytes`);
-		}
+	/** Append facts about the capture that no replay needs. @throws RangeError on a note over the cap */
+	metadata(notes: readonly Note[]): void {
+		const payload = encodeMetadata(notes);
 		this.#flushCauses();
-		const payload = mmreplay.Metadata.encode({ note: [...notes] }).finish();
 		this.#append(BlockType.metadata, { payload, events: 0, firstNs: 0, tally: new Tally() });
 	}
 

@@ -1,4 +1,7 @@
 // Random records and traces for the tests of the file format.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { emptyHeader } from "../../src/trace/header.js";
 import type { Access, AgentKind } from "../../src/trace/kinds.js";
@@ -122,7 +125,7 @@ export class MemorySink {
 	readonly #chunks: Uint8Array[] = [];
 
 	write(bytes: Uint8Array): void {
-		this.#chunks.push(bytes.slice());
+		this.#chunks.push(new Uint8Array(bytes));
 	}
 
 	bytes(): Uint8Array {
@@ -195,4 +198,15 @@ export function sample(count: number): Entry[] {
 			return { observation: true, record: { kind: "operation", name: "vmexit", args: [word % 3, 0, word % 11], ...place } };
 		return { observation: false, record: { kind: "access", access: (word % 3) as Access, ...place } };
 	});
+}
+
+/** The bytes of a trace as a file has them, with an index; `writeToMemory` streams and has none. */
+export function withIndex(list: readonly Entry[], options: WriterOptions = {}): Uint8Array {
+	const directory = mkdtempSync(join(tmpdir(), "mmtrace-"));
+	try {
+		writeTo(join(directory, "t.mmtrace"), list, options);
+		return new Uint8Array(readFileSync(join(directory, "t.mmtrace")));
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
 }
