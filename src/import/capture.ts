@@ -7,7 +7,7 @@ import { CapturedHost, type CapturedVm } from "./host.js";
 import { readLines, type SourceDigest } from "./input.js";
 import type { FaultItem, ObservedItem } from "./items.js";
 import { applyLoggedOperations } from "./loggedops.js";
-import { phaseSpans, placeAccesses } from "./phases.js";
+import { type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
 import { type PhaseCounters, readStats } from "./stats.js";
 import { parseTracefsLine } from "./tracefs.js";
 import { Tracker } from "./tracker.js";
@@ -80,6 +80,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	checkVms(host, tracker, logs, warnings);
+	checkPhases(spans, logs, stats?.rows ?? [], warnings);
 
 	const emitter = new Emitter(sink, clock.at, !tracker.items.some((item) => item.kind === "bracket"));
 	emitter.before(host.vms, logs.length > 0);
@@ -192,6 +193,18 @@ function checkVms(host: CapturedHost, tracker: Tracker, logs: readonly AccessLog
 			where: "the whole file",
 			hint: "add the access logs with --access, or capture with the kprobe on __kvm_set_memory_region",
 		});
+}
+
+/** Phases that the logs or the counters have and the trace does not reach. */
+function checkPhases(spans: readonly PhaseSpan[], logs: readonly AccessLog[], rows: readonly PhaseCounters[], warnings: string[]): void {
+	const reached = new Set(spans.map((span) => span.number));
+	const logged = [...new Set([...logs.flatMap((log) => [...log.phases.keys()]), ...rows.map((row) => row.phase)])];
+	const missing = logged.filter((phase) => !reached.has(phase)).sort((a, b) => a - b);
+	const [first] = missing;
+	if (first === undefined) return;
+	warnings.push(
+		`the trace does not reach ${missing.length} phases of the logs (the first: ${first}): it is cut off or has no marks; their accesses were left out`,
+	);
 }
 
 /** One observation a recorded fault, with the class that the capture's own SPTEs give it. */

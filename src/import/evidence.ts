@@ -13,6 +13,9 @@ export class Evidence {
 	#establishedReadOnly = 0;
 	#establishedWritable = 0;
 	#establishedInForeignBracket = 0;
+	/** Calls of the establish helper that the captured establish kernels have, and those that refused a writable new PTE (-3). */
+	#establishCalls = 0;
+	#establishRefusedWritable = 0;
 	#ranges = 0;
 	#badRanges = 0;
 	#firstBadRange = "";
@@ -28,6 +31,12 @@ export class Evidence {
 		if (writable) this.#establishedWritable++;
 		else this.#establishedReadOnly++;
 		if (otherBracketOpen) this.#establishedInForeignBracket++;
+	}
+
+	/** kvm_establish_ret of the captured establish kernels: its return value. */
+	establishReturned(value: number): void {
+		this.#establishCalls++;
+		if (value === -3) this.#establishRefusedWritable++;
 	}
 
 	/** A range as fetched: start < end, page aligned, below 2^47; anything else is a wrong struct offset in the probe. */
@@ -53,6 +62,10 @@ export class Evidence {
 					evidence: [counts, `${this.#establishedInForeignBracket} of them while another bracket was open`],
 				};
 			return { name: this.#establishedWritable > 0 ? "establish-map" : "establish", evidence: [counts] };
+		}
+		if (this.#establishCalls > 0) {
+			const evidence = [`kvm_establish is called ${this.#establishCalls} times and creates nothing here`];
+			return { name: this.#establishRefusedWritable > 0 ? "establish" : "establish-map", evidence };
 		}
 		if (this.#changeOnly > 0 && this.#changeOnly >= this.#both)
 			return { name: "flag", evidence: [`${this.#changeOnly} change_pte brackets without kvm_unmap_hva_range`] };

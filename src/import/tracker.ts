@@ -127,6 +127,9 @@ export class Tracker {
 				return;
 			case "page_fault_user":
 				return this.#hostFault(task, hex(field(text, "address")), (hex(field(text, "error_code")) & ErrorCode.write) !== 0);
+			case "kvm_establish_ret":
+				this.evidence.establishReturned(Number(field(text, "ret") ?? 0));
+				return;
 			case "kvm_set_memory_region":
 				return this.#memslot(task, text);
 			case "mn_register":
@@ -243,7 +246,10 @@ export class Tracker {
 		if (zapped) spte.absent = cause;
 		else if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
 		else if (was === 0 && bracket.unmapped && bracket.changedPte)
-			this.evidence.establishes((is & SpteBit.writable) !== 0, [...vm.open].some((other) => other !== bracket.item && other.counted));
+			this.evidence.establishes(
+				(is & SpteBit.writable) !== 0,
+				[...vm.open].some((other) => other !== bracket.item && other.counted),
+			);
 	}
 
 	#installed(fault: FaultItem | null, as: number, gfn: number, level: number, bits: number): void {
@@ -521,6 +527,5 @@ const KNOWN_WITHOUT_MEANING = new Set([
 	"ksm_enter",
 	"ksm_exit",
 	"ksm_advisor",
-	"kvm_establish_ret",
 	"page_fault_kernel",
 ]);
