@@ -24,8 +24,9 @@ function oneByOne(bytes: Uint8Array, from: number, to: number, start: number): n
 /** Checksum of bytes[from, to), as an unsigned 32-bit number. `seed`: the checksum of the bytes before them. */
 export function crc32c(bytes: Uint8Array, from = 0, to = bytes.length, seed = 0): number {
 	let crc = ~seed;
+	if (to - from < 16) return ~oneByOne(bytes, from, to, crc) >>> 0;
 	// Words are read through an aligned view, so the bytes before the first word and after the last pair go one by one.
-	const aligned = Math.min(from + (-(bytes.byteOffset + from) & 3), to);
+	const aligned = from + (-(bytes.byteOffset + from) & 3);
 	crc = oneByOne(bytes, from, aligned, crc);
 	const pairs = (to - aligned) >>> 3;
 	const words = new Int32Array(bytes.buffer, bytes.byteOffset + aligned, pairs * 2);

@@ -5,7 +5,7 @@ import { isObservation } from "./operations.js";
 import { type ReadOptions, TraceReader } from "./reader.js";
 import type { TraceHeader } from "./record.js";
 import { records } from "./records.js";
-import type { Block } from "./scan.js";
+import { type Block, isKnownType } from "./scan.js";
 import type { ByteSink } from "./sink.js";
 import { BlockType } from "./wire.js";
 import { TraceWriter, type WriterOptions, type WrittenTrace } from "./writer.js";
@@ -26,6 +26,8 @@ export interface LossReport {
 	causesLost: number;
 	/** The end of the trace is missing. */
 	cut: boolean;
+	/** Whole blocks of types that this version does not know: they cannot be written again. */
+	unknownBlocks: number;
 	headerLost: boolean;
 	/** The first MAX_LOSSES of them. */
 	readonly losses: Loss[];
@@ -45,6 +47,7 @@ export class Salvage {
 			bytesLost: 0,
 			causesLost: 0,
 			cut: false,
+			unknownBlocks: 0,
 			headerLost: trace.headerFlaw !== undefined,
 			losses: [],
 		};
@@ -71,6 +74,10 @@ export class Salvage {
 				if (broken !== undefined) this.#lose(broken.offset, step.offset, broken.what);
 			} else {
 				const { block } = step;
+				if (!isKnownType(block.type)) {
+					report.unknownBlocks++;
+					continue;
+				}
 				const flaw = block.firstSequence < causes ? "causes come again" : flawOf(trace, block);
 				if (flaw !== undefined) {
 					scan.resumeIn(block);
@@ -101,9 +108,10 @@ export function salvage(source: string | Uint8Array, options: ReadOptions = {}):
 }
 
 function headerAfter(header: TraceHeader, report: LossReport): TraceHeader {
-	const { bytesLost, causesLost, badBlocks, cut, headerLost } = report;
+	const { bytesLost, causesLost, badBlocks, cut, unknownBlocks, headerLost } = report;
 	const warnings = [`salvaged: ${bytesLost} bytes, ${causesLost} causes between good blocks and ${badBlocks} damaged blocks were lost`];
 	if (cut) warnings.push("salvaged: the end of the trace was cut off");
+	if (unknownBlocks > 0) warnings.push(`salvaged: ${unknownBlocks} blocks of unknown types were left out`);
 	if (headerLost) warnings.push("salvaged: the header was lost, and with it all that the trace said of its capture");
 	const losses = [
 		{ name: "salvage.bytes", count: bytesLost },

@@ -14,10 +14,12 @@ interface ByteSource {
 class FileSource implements ByteSource {
 	readonly size: number;
 	readonly #fd: number;
+	readonly #close: boolean;
 
-	constructor(fd: number, size: number) {
+	constructor(fd: number, size: number, close: boolean) {
 		this.#fd = fd;
 		this.size = size;
+		this.#close = close;
 	}
 
 	read(target: Uint8Array, position: number): number {
@@ -25,7 +27,7 @@ class FileSource implements ByteSource {
 	}
 
 	close(): void {
-		closeSync(this.#fd);
+		if (this.#close) closeSync(this.#fd);
 	}
 }
 
@@ -89,7 +91,7 @@ function openSource(source: string | Uint8Array): ByteSource {
 	if (typeof source !== "string") return new MemorySource(source);
 	const fd = source === "-" ? 0 : openSync(source, "r");
 	const stat = fstatSync(fd);
-	if (stat.isFile()) return new FileSource(fd, stat.size);
+	if (stat.isFile()) return new FileSource(fd, stat.size, source !== "-");
 	if (stat.isDirectory()) {
 		closeSync(fd);
 		throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
