@@ -109,7 +109,6 @@ export interface OpenMerge {
 	readonly kpage: string;
 	/** A kpage is given, and no try_to_merge_with_ksm_page is open. */
 	readonly bare: boolean;
-	replaceSeen: boolean;
 	writeProtect: BracketItem | null;
 	replace: BracketItem | null;
 }

@@ -121,7 +121,7 @@ function placePhase(
 	for (const item of within) {
 		if (item.kind === "fault") {
 			const actor = actors.find((a) => !a.host && a.vm === item.vm);
-			if (actor !== undefined && actor.pages.has(item.vm.hvaPage(0, Math.floor(item.gpa / PAGE)))) {
+			if (actor?.pages.has(item.vm.hvaPage(0, Math.floor(item.gpa / PAGE)))) {
 				result.explained.add(item);
 				faults.push(item);
 			}

@@ -28,7 +28,7 @@ function totals(row: Row): Map<string, number> {
 			name,
 			(row.kvm ?? []).reduce((sum, vm) => sum + (vm[name] ?? 0), 0),
 		);
-	const cow = row.vmstat?.["cow_ksm"];
+	const cow = row.vmstat?.cow_ksm;
 	if (cow !== undefined && cow >= 0) sums.set("cow_ksm", cow);
 	return sums;
 }

@@ -73,3 +73,13 @@ export function word(text: string, key: string): string | undefined {
 	const to = text.indexOf(" ", from);
 	return text.slice(from, to < 0 ? undefined : to);
 }
+
+/** A hexadecimal number with or without 0x; NaN where it is missing or none, as in "(fault)". */
+export function hex(text: string | undefined): number {
+	return text === undefined ? Number.NaN : Number(text.startsWith("0x") ? text : `0x${text}`);
+}
+
+/** Bytes of a page. */
+export const PAGE = 4096;
+
+export const pageOf = (address: number): number => Math.floor(address / PAGE);
