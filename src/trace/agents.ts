@@ -45,7 +45,7 @@ export class AgentTable {
 	}
 }
 
-export function sameAgent(a: Agent, b: Agent): boolean {
+function sameAgent(a: Agent, b: Agent): boolean {
 	return a === b || (a.kind === b.kind && a.vm === b.vm && a.vcpu === b.vcpu && a.mm === b.mm && a.thread === b.thread);
 }
 

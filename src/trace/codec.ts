@@ -1,6 +1,6 @@
 // A payload's codec: stored, deflate-raw (RFC 1951), or zstd (RFC 8878) where this Node has it (22.15 and later).
 import * as zlib from "node:zlib";
-import { BadInputError } from "../errors.js";
+import { BadInputError, UsageError } from "../errors.js";
 import { Codec, type CodecName } from "./wire.js";
 
 type Transform = (bytes: Uint8Array, options?: object) => Uint8Array;
@@ -16,20 +16,26 @@ const zstdDecompress = zlibFunction("zstdDecompressSync");
 
 export const HAS_ZSTD = zstdCompress !== undefined && zstdDecompress !== undefined;
 
-/** The error of a Node without zstd, in reading and writing alike. */
+const MISSING = `zstd is not in this Node (${process.version})`;
+
+/** A trace that this Node cannot read. */
 export function zstdMissing(where: string): BadInputError {
-	return new BadInputError(`zstd is not in this Node (${process.version})`, {
+	return new BadInputError(MISSING, {
 		where,
 		hint: "use Node 22.15 or later, or convert the trace where it was made: mmreplay convert --codec deflate-raw",
 	});
 }
 
+/** @throws UsageError where this Node cannot write the codec */
+export function checkCodec(codec: CodecName): void {
+	if (codec === "zstd" && !HAS_ZSTD) throw new UsageError(MISSING, { hint: "use Node 22.15 or later, or deflate-raw" });
+}
+
 /** The payload as it is to be stored, and the codec that it is stored with: none where compression does not make it smaller. */
 export function compress(codec: CodecName, raw: Uint8Array): { codec: number; stored: Uint8Array } {
+	checkCodec(codec);
 	if (codec === "none") return { codec: Codec.none, stored: raw };
-	const transform: Transform | undefined = codec === "zstd" ? zstdCompress : zlib.deflateRawSync;
-	if (transform === undefined) throw zstdMissing("writing");
-	const stored = transform(raw);
+	const stored = (codec === "zstd" && zstdCompress ? zstdCompress : zlib.deflateRawSync)(raw);
 	return stored.length < raw.length ? { codec: Codec[codec], stored } : { codec: Codec.none, stored: raw };
 }
 

@@ -110,7 +110,7 @@ function strict(trace: TraceReader, block: Block): Complain {
 }
 
 /** The columns of an EVENTS or OBSERVATIONS block. They hold on to a payload of their own. @throws BadInputError */
-export function columnsOf(trace: TraceReader, block: Block): EventColumns | undefined {
+function columnsOf(trace: TraceReader, block: Block): EventColumns | undefined {
 	return decodeColumns(new Uint8Array(trace.payload(block)), block, trace.limits, strict(trace, block));
 }
 

@@ -10,7 +10,7 @@ import type { ByteSink } from "./sink.js";
 import { BlockType } from "./wire.js";
 import { TraceWriter, type WriterOptions, type WrittenTrace } from "./writer.js";
 
-export interface Loss {
+interface Loss {
 	/** File offsets of the bytes not used. */
 	readonly from: number;
 	readonly to: number;

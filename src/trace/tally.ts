@@ -8,7 +8,7 @@ export type Bits = readonly [low: number, high: number];
 export const NO_BITS: Bits = [0, 0];
 export const ALL_BITS: Bits = [0xffff_ffff, 0xffff_ffff];
 
-export function withBit(bits: Bits, bit: number): Bits {
+function withBit(bits: Bits, bit: number): Bits {
 	return bit < 32 ? [(bits[0] | (1 << bit)) >>> 0, bits[1]] : [bits[0], (bits[1] | (1 << (bit - 32))) >>> 0];
 }
 
@@ -21,7 +21,7 @@ export function union(a: Bits, b: Bits): Bits {
 }
 
 /** The bit that stands for a VM in an index entry. */
-export function vmBit(vm: number): number {
+function vmBit(vm: number): number {
 	return Math.min(vm, 63);
 }
 

@@ -6,7 +6,7 @@ import { type ReadOptions, TraceReader } from "./reader.js";
 import type { Block } from "./scan.js";
 import { BlockType } from "./wire.js";
 
-export interface Problem {
+interface Problem {
 	/** Of the byte in the file, or of the block where the byte is in a compressed payload. */
 	readonly offset: number;
 	readonly block?: number | undefined;

@@ -1,7 +1,7 @@
 // Writes a trace: records in, one file out (docs/trace-format.md). Memory is bounded whatever the length of the trace: a block of each
 // kind, and a spool on disk while the header is not known.
 import { BlockBuilder } from "./build.js";
-import { compress, HAS_ZSTD, zstdMissing } from "./codec.js";
+import { checkCodec, compress } from "./codec.js";
 import { type BuiltBlock, buildFromColumns, type CauseColumns, type PageEncoding } from "./columns.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
@@ -78,7 +78,7 @@ export class TraceWriter {
 	#observationsAhead = 0;
 	#open = true;
 
-	/** `target`: a path, `-` for standard output, or an object that takes bytes. @throws UsageError where the path cannot be written */
+	/** `target`: a path, `-` for standard output, or an object that takes bytes. @throws UsageError where the path cannot be written, or this Node has no zstd */
 	constructor(target: string | ByteSink, options: WriterOptions = {}) {
 		this.#pages = options.pages ?? "fixed";
 		this.#codec = options.codec ?? "none";
@@ -88,7 +88,7 @@ export class TraceWriter {
 		this.#blockBytes = Math.min(options.blockBytes ?? 1 << 20, LIMITS.blockBytes / 2);
 		this.#keepTimes = options.times !== "drop";
 		this.#keepOffsets = options.offsets !== "drop";
-		if (this.#codec === "zstd" && !HAS_ZSTD) throw zstdMissing("writing");
+		checkCodec(this.#codec);
 		this.#header = options.header;
 		const head = this.#header === undefined ? undefined : this.#headerField(this.#header);
 		this.#destination = openDestination(target);

@@ -20,7 +20,7 @@ export interface Entry {
 
 const id = fc.oneof({ weight: 5, arbitrary: fc.nat(7) }, fc.nat(0xffff_ffff));
 
-export const agent: fc.Arbitrary<Agent> = fc.record({
+const agent: fc.Arbitrary<Agent> = fc.record({
 	kind: fc.integer({ min: 1, max: 5 }).map((kind) => kind as AgentKind),
 	vm: id,
 	vcpu: id,

@@ -23,7 +23,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 function fifo(name: string): string {
 	const pipe = join(directory, name);
-	execFileSync("mkfifo", [pipe]);
+	execFileSync("sh", ["-c", `mkfifo "${pipe}"`]);
 	return pipe;
 }
 

@@ -10,11 +10,12 @@ import { sample, writeTo } from "./arbitraries.js";
 import { blocksOf, decodeEvents } from "./published.js";
 
 const schema = fileURLToPath(new URL("../../traces", import.meta.url));
-const missing = spawnSync("protoc", ["--version"]).error !== undefined;
+const compiler = "protoc";
+const missing = spawnSync(compiler, ["--version"]).error !== undefined;
 if (missing) console.log("skipped: protoc is not installed (Debian: apt-get install protobuf-compiler)");
 
 function protoc(mode: "decode" | "encode", type: string, input: Uint8Array): Uint8Array {
-	return execFileSync("protoc", [`--${mode}`, `mmreplay.${type}`, "-I", schema, "mmtrace.proto"], { input, maxBuffer: 1 << 30 });
+	return execFileSync(compiler, [`--${mode}`, `mmreplay.${type}`, "-I", schema, "mmtrace.proto"], { input, maxBuffer: 1 << 30 });
 }
 
 /** Values of a repeated number in protoc's text. */

@@ -4,13 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { emptyHeader } from "../../src/trace/header.js";
+import { UsageError } from "../../src/errors.js";
+import { HAS_ZSTD } from "../../src/trace/codec.js";
+import { emptyHeader, encodeHeader } from "../../src/trace/header.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { TraceRecord } from "../../src/trace/record.js";
 import { records } from "../../src/trace/records.js";
 import { validate } from "../../src/trace/validate.js";
 import { TraceWriter } from "../../src/trace/writer.js";
 import { entries, header, readAll, sample, sequenced, writerOptions, writeTo, writeToMemory } from "./arbitraries.js";
+import { sealedTrace } from "./sealed.js";
 
 let directory = "";
 beforeAll(() => {
@@ -66,6 +69,19 @@ describe("a trace read back", () => {
 		const bytes = writeToMemory(list, { times: "drop", offsets: "drop" });
 		expect(readAll(bytes).some(({ record }) => "ns" in record || "offset" in record)).toBe(false);
 		expect(bytes.length).toBeLessThan(writeToMemory(list, { times: "drop" }).length);
+	});
+
+	it.runIf(HAS_ZSTD)("may be compressed with zstd", () => {
+		const list = sample(500);
+		const bytes = writeToMemory(list, { codec: "zstd" });
+		expect(openTrace(bytes).requiredFeatures).toEqual(["zstd"]);
+		expect(readAll(bytes)).toEqual(sequenced(list));
+	});
+
+	it.runIf(!HAS_ZSTD)("says what to do where this Node has no zstd", () => {
+		expect(() => new TraceWriter({ write() {} }, { codec: "zstd" })).toThrow(UsageError);
+		const message = encodeHeader(emptyHeader(), ["zstd"]);
+		expect(() => openTrace(sealedTrace([], message))).toThrow(expect.objectContaining({ hint: expect.stringMatching(/Node 22.15/) }));
 	});
 
 	it("has the notes of its metadata blocks", () => {
