@@ -13,8 +13,7 @@ function readChangePte(fields: FieldReader): ChangePte {
 		...(fields.has("guard") ? { guard: fields.word("guard", ["own-bracket", "none"]) } : {}),
 		...(fields.has("unless") ? { unless: fields.word("unless", ["replace-follows"]) } : {}),
 	};
-	if (change.mode === "update" && change.writable === "refuse")
-		fields.fail("writable", "an update cannot refuse: a present SPTE must not keep the old page");
+	if (change.mode === "update" && change.writable === "refuse") fields.fail("writable", "an update zaps or maps; refuse is for establish");
 	return change;
 }
 
