@@ -14,6 +14,7 @@ export interface Exactness {
  * - establish-map also creates writable entries, establish only read-only ones (10.2, last column).
  * - establish-lean creates what establish-map does, but for the write-protects that a replace follows.
  * - establish-naive is establish-map without its guard (litmus h).
+ * - legacy-2.6.32 and legacy-3.6 update in place and zap for a writable new PTE, as fix does (2.2); range-after-unlock zaps as drop does, only later.
  * fix and establish are not on one line: fix keeps an entry through a bracket that changes nothing (a merge that fails) and beside somebody else's
  * bracket, where establish zaps and does not create; establish creates entries of cold pages, which fix never does.
  */
@@ -29,6 +30,11 @@ const KEEPS_AT_LEAST: readonly (readonly [more: string, less: string])[] = [
 	["establish-map", "establish"],
 	["establish-map", "establish-lean"],
 	["establish-naive", "establish-map"],
+	["legacy-2.6.32", "fix"],
+	["fix", "legacy-2.6.32"],
+	["legacy-3.6", "fix"],
+	["fix", "legacy-3.6"],
+	["range-after-unlock", "drop"],
 ];
 
 function isKnown(strategy: string): boolean {
@@ -52,9 +58,13 @@ export function exactness(header: TraceHeader, strategy: string, builtIn: boolea
 		return { exact: false, why: "accesses and kernel events ran at the same time: their order is inferred from the observed faults" };
 	}
 	const captured = header.strategy;
-	if (captured === "") return { exact: false, why: "accesses are inferred from faults, and it is not known which strategy the captured kernel ran" };
+	if (captured === "")
+		return { exact: false, why: "accesses are inferred from faults, and it is not known which strategy the captured kernel ran" };
 	if (!builtIn || !isKnown(strategy) || !isKnown(captured)) {
-		return { exact: false, why: `accesses are inferred from faults, and whether it keeps what ${captured} kept, which was captured, is not known` };
+		return {
+			exact: false,
+			why: `accesses are inferred from faults, and whether it keeps what ${captured} kept, which was captured, is not known`,
+		};
 	}
 	if (keepsAtLeast(strategy, captured)) {
 		return { exact: true, why: `accesses are inferred from faults, and it keeps at least the mappings of ${captured}, which was captured` };

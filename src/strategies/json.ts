@@ -12,6 +12,7 @@ function readChangePte(fields: FieldReader): ChangePte {
 		writable: fields.word("writable", ["zap", "map", "refuse"]),
 		...(fields.has("guard") ? { guard: fields.word("guard", ["own-bracket", "none"]) } : {}),
 		...(fields.has("unless") ? { unless: fields.word("unless", ["replace-follows"]) } : {}),
+		...(fields.has("flush") ? { flush: fields.word("flush", ["deferred"]) } : {}),
 	};
 	if (change.mode === "update" && change.writable === "refuse") fields.fail("writable", "an update zaps or maps; refuse is for establish");
 	return change;
@@ -23,7 +24,8 @@ function readStep(fields: FieldReader): Step {
 	if (step === "change-pte") read = readChangePte(fields);
 	else if (step === "range-start" || step === "range-end") {
 		read = fields.has("kvm") ? { step, kvm: fields.boolean("kvm") } : { step };
-	} else read = { step };
+	} else if (step === "set-pte-write-protected" && fields.has("reuse")) read = { step, reuse: fields.word("reuse", ["allowed"]) };
+	else read = { step };
 	fields.done();
 	return read;
 }
@@ -80,7 +82,9 @@ export function parseStrategy(text: string, where: string): Strategy {
 			invalidate: of("invalidate"),
 		},
 	};
-	if (!/^[a-z0-9][a-z0-9._-]*$/.test(strategy.name)) fields.fail("name", "must be lower-case letters, digits, dots and dashes");
+	if (!/^[a-z0-9][a-z0-9._-]*(:[a-zA-Z]+=[a-z]+)*$/.test(strategy.name)) {
+		fields.fail("name", "must be lower-case letters, digits, dots and dashes, with options like :seqBump=false");
+	}
 	fields.done();
 	try {
 		encodeStrategy(strategy);
