@@ -79,8 +79,13 @@ describe("a strategy as JSON", () => {
 		const schema = JSON.parse(readFileSync(new URL("../../docs/strategy.schema.json", import.meta.url), "utf8")) as Schema;
 		expect(schema.properties.operations.required).toEqual([...OPERATION_KINDS]);
 		expect(Object.keys(schema.properties.operations.properties)).toEqual([...OPERATION_KINDS]);
-		const { plain, bracket, changePte } = schema.$defs;
-		const steps = [...plain.properties.step.enum, ...bracket.properties.step.enum, changePte.properties.step.const];
+		const { plain, writeProtected, bracket, changePte } = schema.$defs;
+		const steps = [
+			...plain.properties.step.enum,
+			writeProtected.properties.step.const,
+			...bracket.properties.step.enum,
+			changePte.properties.step.const,
+		];
 		expect(steps.sort()).toEqual(Object.keys(STEP_CODES).sort());
 	});
 });
