@@ -40,8 +40,9 @@ export async function importInto(
 	options: CaptureOptions,
 	writer: TraceWriter,
 ): Promise<{ header: TraceHeader; written: WrittenTrace }> {
-	const [{ importCapture }, { missingLogs, readFolder }] = await Promise.all([
+	const [{ importCapture }, { readEventList }, { missingLogs, readFolder }] = await Promise.all([
 		import("../import/capture.js"),
+		import("../import/eventlist.js"),
 		import("../import/folder.js"),
 	]);
 	try {
@@ -60,6 +61,12 @@ export async function importInto(
 		const missing = await missingLogs(sources);
 		const header = await importCapture(sources, writer);
 		if (missing !== null) header.warnings.unshift(missing);
+		const events = options.events ?? found.events;
+		if (events !== undefined) {
+			const list = await readEventList(events);
+			header.warnings.push(...list.warnings);
+			header.sources.push({ ...list.source, format: "events" });
+		}
 		return { header, written: writer.finish(header) };
 	} catch (error) {
 		writer.abort();

@@ -28,23 +28,31 @@ export function unknownStrategy(name: string, where: string): UsageError {
 	return new UsageError(`unknown strategy ${name}`, { where, hint: didYouMean(name, names, "mmreplay strategies lists them") });
 }
 
-function oneStrategy(word: string, option: string): Strategy {
-	const found = findStrategy(word);
-	if (found !== undefined) return found;
+export interface ChosenStrategy {
+	readonly strategy: Strategy;
+	/** One of ours or a variant of one. */
+	readonly builtIn: boolean;
+}
+
+function oneStrategy(word: string, option: string): ChosenStrategy {
+	const found = looksLikeFile(word) ? undefined : findStrategy(word);
+	if (found !== undefined) return { strategy: found, builtIn: true };
 	if (!looksLikeFile(word) && !isFile(word)) throw unknownStrategy(word, option);
-	return parseStrategy(readFileOf(word, option), word);
+	return { strategy: parseStrategy(readFileOf(word, option), word), builtIn: false };
 }
 
 /** Names and JSON files, separated by commas. @throws UsageError, BadInputError */
-export function chooseStrategies(list: string, option = "--strategies"): Strategy[] {
+export function chooseStrategies(list: string, option = "--strategies"): ChosenStrategy[] {
 	const chosen = list
 		.split(",")
 		.map((word) => word.trim())
 		.filter((word) => word !== "")
 		.map((word) => oneStrategy(word, option));
 	if (chosen.length === 0) throw new UsageError("no strategy is named", { where: option, hint: "mmreplay strategies lists them" });
-	for (const [at, { name }] of chosen.entries()) {
-		if (chosen.findIndex((other) => other.name === name) !== at) throw new UsageError(`strategy ${name} is named twice`, { where: option });
+	for (const [at, { strategy }] of chosen.entries()) {
+		const { name } = strategy;
+		if (chosen.findIndex((other) => other.strategy.name === name) !== at)
+			throw new UsageError(`strategy ${name} is named twice`, { where: option });
 	}
 	return chosen;
 }

@@ -1,11 +1,12 @@
 // mmreplay compare: strategies side by side on each trace.
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { UsageError } from "../errors.js";
 import { type Comparison, comparison, comparisonJson, counterOf } from "../report/compare.js";
 import { compareTable, counterTable, exactnessLines, sensitivityTable, speedLine } from "../report/comparetable.js";
 import { csvTable, markdownTable, tableLines } from "../report/table.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "../report/verdict.js";
-import { DEFAULT_BASELINE, DEFAULT_STRATEGIES, STRATEGIES } from "../strategies/index.js";
+import { DEFAULT_BASELINE, DEFAULT_STRATEGIES } from "../strategies/index.js";
 import { fileError } from "../trace/sink.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { openInput } from "./input.js";
@@ -47,18 +48,20 @@ export function define(command: Command): void {
 async function compare(paths: string[], options: CompareOptions): Promise<void> {
 	const voice = voiceOf(options);
 	const chosen = chooseStrategies(options.strategies);
-	if (!chosen.some(({ name }) => name === options.baseline)) chosen.unshift(...chooseStrategies(options.baseline, "--baseline"));
+	const [asked, ...others] = chooseStrategies(options.baseline, "--baseline");
+	if (asked === undefined || others.length > 0) throw new UsageError("one strategy is the baseline", { where: "--baseline" });
+	const baseline = asked.strategy.name;
+	if (!chosen.some(({ strategy }) => strategy.name === baseline)) chosen.unshift(asked);
+	const strategies = chosen.map(({ strategy }) => strategy);
+	const builtIn = new Set(chosen.filter((one) => one.builtIn).map(({ strategy }) => strategy.name));
 	const machine = chooseMachine(options.machine);
 	const costs = chooseCosts(options.costs);
-	const builtIn = new Set(STRATEGIES.filter((strategy) => chosen.includes(strategy)).map(({ name }) => name));
-	// A baseline that is a file goes by the name within.
-	const baseline = chosen.find(({ name }) => name === options.baseline)?.name ?? chosen[0]?.name ?? options.baseline;
-	const settings = { strategies: chosen, builtIn, baseline, machine, costs, sensitivity: options.sensitivity === true };
+	const settings = { strategies, builtIn, baseline, machine, costs, sensitivity: options.sensitivity === true };
 	const comparisons: Comparison[] = [];
 	for (const path of paths) {
 		const input = await openInput(path, captureOptions(options));
 		try {
-			const { facts, result, held } = replayHeld(input, { strategies: chosen, machine, check: options.check === true }, voice);
+			const { facts, result, held } = replayHeld(input, { strategies, machine, check: options.check === true }, voice);
 			comparisons.push(comparison(facts, settings, result, held));
 		} finally {
 			input.close();

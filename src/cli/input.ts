@@ -23,14 +23,19 @@ export interface OpenedInput {
 	close(): void;
 }
 
-/** A folder of our own, removed as soon as its file is open: nothing is left however the process ends. */
+/** A folder of our own, removed as soon as its file is open, or when the process exits before that. */
 class Scratch {
 	readonly folder = mkdtempSync(join(tmpdir(), "mmreplay-"));
 	readonly file = join(this.folder, "trace.mmtrace");
 
-	remove(): void {
-		rmSync(this.folder, { recursive: true, force: true });
+	constructor() {
+		process.on("exit", this.remove);
 	}
+
+	readonly remove = (): void => {
+		process.off("exit", this.remove);
+		rmSync(this.folder, { recursive: true, force: true });
+	};
 }
 
 const CHUNK_BYTES = 1 << 20;

@@ -8,7 +8,7 @@ import { exactness } from "../report/exactness.js";
 import { short } from "../report/numbers.js";
 import { type Table, tableLines } from "../report/table.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
-import { DEFAULT_BASELINE, STRATEGIES } from "../strategies/index.js";
+import { DEFAULT_BASELINE } from "../strategies/index.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { openInput } from "./input.js";
 import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
@@ -36,10 +36,11 @@ export function define(command: Command): void {
 
 async function replay(path: string, options: ReplayFlags): Promise<void> {
 	const voice = voiceOf(options);
-	const [strategy, ...others] = chooseStrategies(options.strategy, "--strategy");
-	if (strategy === undefined || others.length > 0) {
+	const [chosen, ...others] = chooseStrategies(options.strategy, "--strategy");
+	if (chosen === undefined || others.length > 0) {
 		throw new UsageError("one strategy is replayed", { where: "--strategy", hint: "mmreplay compare replays several" });
 	}
+	const { strategy, builtIn } = chosen;
 	const machine = chooseMachine(options.machine);
 	const costs = chooseCosts(options.costs);
 	const input = await openInput(path, captureOptions(options));
@@ -60,7 +61,7 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 			machine,
 			costs,
 			strategy,
-			...exactness(facts.header, strategy.name, STRATEGIES.includes(strategy)),
+			...exactness(facts.header, strategy.name, builtIn),
 			counters: countersJson(one.counters, complete),
 			cost: cyclesOf(one.counters, costs, complete, machine.hz),
 			coherence: coherenceJson(one),

@@ -40,7 +40,7 @@ export interface ComparedStrategy extends Exactness {
 	readonly cycles: Cycles;
 }
 
-export interface Delta {
+interface Delta {
 	readonly name: string;
 	readonly vmexitsAvoided: number;
 	readonly vmexitsAvoidedPercent: number | null;
@@ -76,12 +76,7 @@ function believed(found: Exactness, held: Fidelity | NoFidelity): Exactness {
 	return { exact: found.exact === true ? false : found.exact, why: `${found.why}; ${doubt}` };
 }
 
-export function comparison(
-	trace: TraceFacts,
-	settings: Settings,
-	result: ReplayResult,
-	held: Fidelity | NoFidelity,
-): Comparison {
+export function comparison(trace: TraceFacts, settings: Settings, result: ReplayResult, held: Fidelity | NoFidelity): Comparison {
 	const { costs, machine } = settings;
 	const complete = knowsAccesses(trace.header);
 	const strategies = settings.strategies.map((strategy): ComparedStrategy => {

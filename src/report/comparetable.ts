@@ -1,9 +1,9 @@
 // The comparison as tables: one for people, one with every counter.
 import { COUNTER_PATHS } from "../counters.js";
-import { type Comparison, type ComparedStrategy, counterOf, eventsPerSecond, knowsAccesses } from "./compare.js";
 import { COST_NAMES, type CostName } from "../machine/costs.js";
+import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses } from "./compare.js";
 import { percent, short } from "./numbers.js";
-import { type Column, type Table } from "./table.js";
+import type { Column, Table } from "./table.js";
 
 const NOTIFIER_CALLS = ["notifier.rangeStart", "notifier.rangeEnd", "notifier.changePte", "notifier.invalidateSecondaryTlb"] as const;
 
@@ -112,7 +112,8 @@ export function counterTable(comparisons: readonly Comparison[]): Table {
 export function sensitivityTable(comparison: Comparison): Table {
 	const { strategies, baseline, sensitivity, settings, deltas } = comparison;
 	const others = strategies.map((strategy, at) => ({ strategy, at })).filter(({ strategy }) => strategy !== baseline);
-	const saved = (values: (name: string, at: number) => number | null): string[] => others.map(({ strategy, at }) => percent(values(strategy.name, at)));
+	const saved = (values: (name: string, at: number) => number | null): string[] =>
+		others.map(({ strategy, at }) => percent(values(strategy.name, at)));
 	const label = (cost: CostName, factor: number): string[] => [cost, `x${factor}`, String(settings.costs.items[cost].cycles * factor)];
 	const used = COST_NAMES.filter((cost) => sensitivity?.some((row) => row.cost === cost));
 	return {

@@ -33,7 +33,7 @@ function counted(counters: BigUint64Array, cost: Cost): number {
 }
 
 /** Cycles of one strategy, each cost times its counts; `scaled` multiplies one of them. */
-export function totalCycles(
+function totalCycles(
 	counters: BigUint64Array,
 	costs: Costs,
 	complete: boolean,

@@ -14,6 +14,8 @@ export interface Exactness {
  * - establish-map also creates writable entries, establish only read-only ones (10.2, last column).
  * - establish-lean creates what establish-map does, but for the write-protects that a replace follows.
  * - establish-naive is establish-map without its guard (litmus h).
+ * - Up to 3.6 KVM did at the eligible sites what fix does (2.2, 2.3). The draft of 2008 zaps where drop does, only later.
+ * - A variant (`fix:seqBump=false`) leaves out or loosens a step: it keeps what its strategy keeps.
  * - legacy-2.6.32 and legacy-3.6 update in place and zap for a writable new PTE, as fix does (2.2); range-after-unlock zaps as drop does, only later.
  * fix and establish are not on one line: fix keeps an entry through a bracket that changes nothing (a merge that fails) and beside somebody else's
  * bracket, where establish zaps and does not create; establish creates entries of cold pages, which fix never does.
@@ -31,11 +33,21 @@ const KEEPS_AT_LEAST: readonly (readonly [more: string, less: string])[] = [
 	["establish-map", "establish-lean"],
 	["establish-naive", "establish-map"],
 	["legacy-2.6.32", "fix"],
+	["legacy-3.6", "fix"],
+	["fix", "legacy-2.6.32"],
+	["fix", "legacy-3.6"],
+	["range-after-unlock", "drop"],
+	["legacy-2.6.32", "fix"],
 	["fix", "legacy-2.6.32"],
 	["legacy-3.6", "fix"],
 	["fix", "legacy-3.6"],
 	["range-after-unlock", "drop"],
 ];
+
+/** The strategy that a variant is made of. */
+function baseOf(strategy: string): string {
+	return strategy.split(":")[0] ?? strategy;
+}
 
 function isKnown(strategy: string): boolean {
 	return KEEPS_AT_LEAST.some(([more, less]) => more === strategy || less === strategy);
@@ -43,7 +55,7 @@ function isKnown(strategy: string): boolean {
 
 /** Whether `more` keeps at least the mappings that `less` keeps, at every moment. */
 export function keepsAtLeast(more: string, less: string): boolean {
-	const reached = new Set([more]);
+	const reached = new Set([baseOf(more)]);
 	for (const at of reached) for (const [from, to] of KEEPS_AT_LEAST) if (from === at) reached.add(to);
 	return reached.has(less);
 }
@@ -60,7 +72,7 @@ export function exactness(header: TraceHeader, strategy: string, builtIn: boolea
 	const captured = header.strategy;
 	if (captured === "")
 		return { exact: false, why: "accesses are inferred from faults, and it is not known which strategy the captured kernel ran" };
-	if (!builtIn || !isKnown(strategy) || !isKnown(captured)) {
+	if (!builtIn || !isKnown(baseOf(strategy)) || !isKnown(captured)) {
 		return {
 			exact: false,
 			why: `accesses are inferred from faults, and whether it keeps what ${captured} kept, which was captured, is not known`,

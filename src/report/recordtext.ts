@@ -42,13 +42,16 @@ export function recordText({ sequence, record }: Sequenced): string {
 	const address = `0x${(record.page * 4096 + (record.offset ?? 0)).toString(16)}`;
 	const head = `${String(sequence).padStart(9)}${time} ${agentText(record.agent).padEnd(14)}`;
 	if (record.kind === "access") return `${head} ${nameOf(Access, record.access)} ${address}`;
-	const named = Object.entries(argumentsOf(record)).map(([name, value]) => `${name}=${typeof value === "string" ? JSON.stringify(value) : value}`);
+	const named = Object.entries(argumentsOf(record)).map(
+		([name, value]) => `${name}=${typeof value === "string" ? JSON.stringify(value) : value}`,
+	);
 	return `${head} ${[record.name, address, ...named].join(" ")}`;
 }
 
 /** Exactly one line. */
 export function recordJson({ sequence, record }: Sequenced): string {
 	const { agent, page, ns, offset } = record;
-	const what = record.kind === "access" ? { name: "access", access: nameOf(Access, record.access) } : { name: record.name, ...argumentsOf(record) };
+	const what =
+		record.kind === "access" ? { name: "access", access: nameOf(Access, record.access) } : { name: record.name, ...argumentsOf(record) };
 	return JSON.stringify({ sequence, ns, agent: { ...agent, kind: nameOf(AgentKind, agent.kind) }, page, offset, ...what });
 }

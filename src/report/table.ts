@@ -36,9 +36,7 @@ interface Layout {
 
 function layoutOf({ columns, rows }: Table): Layout {
 	const cells = columns.map((_, at) => Math.max(0, ...rows.map((row) => (row[at] ?? "").length)));
-	const heads = columns.map(({ title }, at) =>
-		wrapWords(title, Math.max(cells[at] ?? 0, ...title.split(" ").map((word) => word.length))),
-	);
+	const heads = columns.map(({ title }, at) => wrapWords(title, Math.max(cells[at] ?? 0, ...title.split(" ").map((word) => word.length))));
 	return { widths: cells.map((width, at) => Math.max(width, ...(heads[at] ?? []).map((line) => line.length))), heads };
 }
 
@@ -57,9 +55,7 @@ function draw(table: Table, layout: Layout, color: boolean): string[] {
 			.map((cell, at) => pad(cell, widths[at] ?? 0, columns[at]?.align ?? "left"))
 			.join(GAP)
 			.trimEnd();
-	const title = Array.from({ length: height }, (_, at) =>
-		bold(line(heads.map((head) => head[at - (height - head.length)] ?? "")), color),
-	);
+	const title = Array.from({ length: height }, (_, at) => bold(line(heads.map((head) => head[at - (height - head.length)] ?? "")), color));
 	return [...title, ...rows.map(line)];
 }
 

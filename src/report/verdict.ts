@@ -1,14 +1,14 @@
 // The sentences above the table: does the trace reproduce its own kernel, which strategy avoids how much, and how sure that is.
 import type { Fidelity } from "../fidelity/fidelity.js";
 import type { FidelityRow } from "../fidelity/rows.js";
-import { type Comparison, type ComparedStrategy, counterOf, knowsAccesses, type NoFidelity } from "./compare.js";
+import { type ComparedStrategy, type Comparison, counterOf, knowsAccesses, type NoFidelity } from "./compare.js";
 import { estimatesOf } from "./cost.js";
 import { listed, percent, plural } from "./numbers.js";
 
 const phaseOf = (row: FidelityRow): string => (row.phase === null ? "in all" : `in phase ${row.phase}`);
 
 /** One difference in words. */
-export function rowText(row: FidelityRow): string {
+function rowText(row: FidelityRow): string {
 	return `${row.counter} ${phaseOf(row)}: ${row.predicted} predicted, ${row.observed} observed${row.source === "events" ? "" : ` (${row.source})`}`;
 }
 
@@ -16,7 +16,8 @@ export function rowText(row: FidelityRow): string {
 export function fidelityLine(held: Fidelity | NoFidelity): string {
 	if (!("rows" in held)) return `fidelity: not held against itself: ${held.reason}`;
 	const { strategy, exact, decidable, differing, uncertain, rows } = held;
-	if (exact) return `fidelity: exact: the replay under ${strategy} equals what the captured kernel did in all ${decidable} counters compared`;
+	if (exact)
+		return `fidelity: exact: the replay under ${strategy} equals what the captured kernel did in all ${decidable} counters compared`;
 	const first = rows.find((row) => row.difference !== 0 && row.decidable) ?? rows.find((row) => row.difference !== 0);
 	const example = first === undefined ? "" : `; ${rowText(first)}`;
 	if (differing > 0)
@@ -58,7 +59,11 @@ function certainty(strategies: readonly ComparedStrategy[]): string {
 	return `counts ${groups.map(({ words, names }) => `${words} for ${listed(names)}`).join(", ")}`;
 }
 
-const GROUNDS = { complete: "from a complete access log", inferred: "from accesses inferred from faults", none: "without any access" } as const;
+const GROUNDS = {
+	complete: "from a complete access log",
+	inferred: "from accesses inferred from faults",
+	none: "without any access",
+} as const;
 
 /** One sentence: which strategy avoids how many vmexits against the baseline, and how sure that is. */
 export function verdictLine(comparison: Comparison): string {
@@ -77,13 +82,18 @@ export function verdictLine(comparison: Comparison): string {
 /** Exits in loops, where a bracket stays open: time, not state (model.md section 3). */
 export function loopLines({ strategies }: Comparison): string[] {
 	const parts = strategies.flatMap(({ name, replay }) => {
-		const looped = ["read", "write", "fetch"].reduce((sum, access) => sum + counterOf(replay.counters, `vmexitsByCause.retryInProgress.${access}`), 0);
+		const looped = ["read", "write", "fetch"].reduce(
+			(sum, access) => sum + counterOf(replay.counters, `vmexitsByCause.retryInProgress.${access}`),
+			0,
+		);
 		if (looped === 0) return [];
 		const loops = counterOf(replay.counters, "inProgressLoops");
 		const without = counterOf(replay.counters, "vmexits") - looped;
 		return [`${name} ${looped} in ${plural(loops, "loop")}, ${without} vmexits without`];
 	});
-	return parts.length === 0 ? [] : [`retries while a bracket is in progress: ${parts.join("; ")}. How often a vCPU spins is time, which is not simulated.`];
+	return parts.length === 0
+		? []
+		: [`retries while a bracket is in progress: ${parts.join("; ")}. How often a vCPU spins is time, which is not simulated.`];
 }
 
 /** What the capture lost, and what its importer warned of: in every report. */

@@ -8,10 +8,9 @@ import { Access, AgentKind } from "../../src/trace/kinds.js";
 import type { Agent, TraceHeader, TraceRecord } from "../../src/trace/record.js";
 import { TraceWriter } from "../../src/trace/writer.js";
 
-export const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
+const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
 /** Captures outside the repository; they need not be there. */
 export const CAPTURES = fileURLToPath(new URL("../../../shared/data/captures/", import.meta.url));
-export const GUESTS = fileURLToPath(new URL("../../../shared/data/guests/", import.meta.url));
 
 export const fixture = (name: string): string => join(FIXTURES, `${name}.mmtrace`);
 
