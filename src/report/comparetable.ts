@@ -4,6 +4,7 @@ import { COST_NAMES, type CostName } from "../machine/costs.js";
 import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses } from "./compare.js";
 import { percent, short } from "./numbers.js";
 import type { Column, Table } from "./table.js";
+import { labelOf } from "./verdict.js";
 
 const NOTIFIER_CALLS = ["notifier.rangeStart", "notifier.rangeEnd", "notifier.changePte", "notifier.invalidateSecondaryTlb"] as const;
 
@@ -45,7 +46,7 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 			const isBaseline = strategy === baseline;
 			const avoidedPercent = delta?.vmexitsAvoidedPercent ?? null;
 			return [
-				isBaseline && !plain ? `${strategy.name} (baseline)` : strategy.name,
+				plain ? strategy.name : isBaseline ? `${labelOf(strategy)} (baseline)` : labelOf(strategy),
 				...(plain ? [String(strategy.exact)] : []),
 				marked(strategy, String(at("vmexits")), plain),
 				isBaseline ? (plain ? "0" : "-") : String(delta?.vmexitsAvoided ?? 0),
