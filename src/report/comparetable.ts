@@ -1,7 +1,7 @@
 // The comparison as tables: one for people, one with every counter.
 import { COUNTER_PATHS } from "../counters.js";
 import { COST_NAMES, type CostName } from "../machine/costs.js";
-import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses } from "./compare.js";
+import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses, violationsOf } from "./compare.js";
 import { percent, short } from "./numbers.js";
 import type { Column, Table } from "./table.js";
 import { labelOf } from "./verdict.js";
@@ -44,6 +44,7 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 			const at = (path: string): number => counterOf(counters, path);
 			const delta = deltas.find(({ name }) => name === strategy.name);
 			const isBaseline = strategy === baseline;
+			const violations = violationsOf(strategy.replay, comparison.checked);
 			const avoidedPercent = delta?.vmexitsAvoidedPercent ?? null;
 			return [
 				plain ? strategy.name : isBaseline ? `${labelOf(strategy)} (baseline)` : labelOf(strategy),
@@ -58,7 +59,7 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 				String(at("mmuLockWrite")),
 				number(strategy.cycles.guestCycles + strategy.cycles.hostCycles),
 				number(strategy.cycles.simulatedAccessesPerSecond === null ? null : Math.round(strategy.cycles.simulatedAccessesPerSecond)),
-				String(at("coherence.violations")),
+				violations === null ? (plain ? "" : "-") : String(violations),
 			];
 		}),
 	};

@@ -77,7 +77,7 @@ export function verdictLine(comparison: Comparison): string {
 	const estimates = estimatesOf(settings.costs, knowsAccesses(trace.header)).length;
 	const counts = `${certainty(strategies)}, ${GROUNDS[trace.header.access]}`;
 	const parts = [
-		`verdict: of ${plural(exits(baseline), "vmexit")} under ${baseline.name}${others.length === 0 ? "" : ` ${avoided(baseline, others)}`}`,
+		`verdict: of ${plural(exits(baseline), "vmexit")} under ${baseline.name}${others.length === 0 ? "" : `, ${avoided(baseline, others)}`}`,
 		counts,
 		...(estimates === 0 ? [] : [`cycles rest on ${plural(estimates, "estimate")}`]),
 	];

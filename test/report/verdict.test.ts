@@ -71,6 +71,7 @@ function compared(
 			threads: 1,
 		},
 		fidelity,
+		true,
 	);
 }
 
@@ -86,7 +87,7 @@ describe("the verdict", () => {
 			}),
 		);
 		expect(line).toMatch(
-			/^verdict: of 100 vmexits under drop establish-map avoids 50 \(50\.0%\), fix and establish avoid 25 \(25\.0%\), wrapped avoids none; all counts exact, from a complete access log/,
+			/^verdict: of 100 vmexits under drop, establish-map avoids 50 \(50\.0%\), fix and establish avoid 25 \(25\.0%\), wrapped avoids none; all counts exact, from a complete access log/,
 		);
 	});
 
