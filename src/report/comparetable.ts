@@ -66,9 +66,9 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 }
 
 /** The replay's own speed. */
-export function speedLine({ result, strategies }: Comparison): string {
+export function speedLine({ result }: Comparison): string {
 	const { events, seconds, threads } = result;
-	return `replayed ${events} events under ${strategies.length} strategies in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
+	return `replayed ${events} events under ${result.strategies.length} strategies in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
 }
 
 /** What the marks of the table mean, where there are any; strategies with the same reason share a line. */
