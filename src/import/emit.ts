@@ -61,13 +61,14 @@ export class Emitter {
 	}
 
 	/** Records of the state before the capture began. */
-	before(vms: readonly CapturedVm[], logged: boolean): void {
-		if (!logged) return;
+	before(vms: readonly CapturedVm[], logged: boolean, known: boolean): void {
+		if (!logged && !known) return;
 		for (const vm of vms) {
 			for (const slot of vm.slots) {
-				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, 0], 0);
-				this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
+				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags], 0);
+				if (logged) this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
 			}
+			if (!logged) continue;
 			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
 		}
 	}
@@ -95,7 +96,7 @@ export class Emitter {
 	/** Whole where nothing else lies between its begin and its end; split at them otherwise. */
 	#place(item: BracketItem | FaultItem, split: boolean): void {
 		if (item.kind === "fault") {
-			if (!split || item.mmio) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
+			if (!split || item.mmio || item.end === item.begin) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
 			else {
 				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
 				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));
