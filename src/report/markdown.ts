@@ -12,7 +12,7 @@ const sentence = (line: string): string =>
 	line.replace(/^(\w+): /, (_, word: string) => `**${word[0]?.toUpperCase() ?? ""}${word.slice(1)}:** `);
 
 /** vmexits by cause, a column a strategy; causes that no strategy has are left out. */
-export function causeTable({ strategies }: Comparison): Table {
+function causeTable({ strategies }: Comparison): Table {
 	const counts = (cause: string): number[] =>
 		strategies.map(({ replay }) =>
 			["read", "write", "fetch"].reduce((sum, access) => sum + counterOf(replay.counters, `vmexitsByCause.${cause}.${access}`), 0),
@@ -27,7 +27,7 @@ export function causeTable({ strategies }: Comparison): Table {
 }
 
 /** Break-even costs in a sentence; nothing where no strategy ties. */
-export function breakEvenLines({ deltas, baseline, settings }: Comparison): string[] {
+function breakEvenLines({ deltas, baseline, settings }: Comparison): string[] {
 	const { cycles, estimate } = settings.costs.items.vmexit;
 	const parts = deltas.flatMap(({ name, breakEvenVmexitCycles: at }) =>
 		at === null ? [] : [`${name} at ${short(Math.round(at))} cycles`],
