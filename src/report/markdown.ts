@@ -12,7 +12,7 @@ const sentence = (line: string): string =>
 	line.replace(/^(\w+): /, (_, word: string) => `**${word[0]?.toUpperCase() ?? ""}${word.slice(1)}:** `);
 
 /** vmexits by cause, a column a strategy; causes that no strategy has are left out. */
-function causeTable({ strategies }: Comparison): Table {
+export function causeTable({ strategies }: Comparison): Table {
 	const counts = (cause: string): number[] =>
 		strategies.map(({ replay }) =>
 			["read", "write", "fetch"].reduce((sum, access) => sum + counterOf(replay.counters, `vmexitsByCause.${cause}.${access}`), 0),
