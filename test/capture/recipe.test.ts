@@ -5,6 +5,9 @@ import { probeHost } from "../../src/capture/host.js";
 import { thisHost } from "../../src/capture/probe.js";
 import { type Advice, advise, METHODS } from "../../src/capture/recipe.js";
 import type { Method } from "../../src/capture/script.js";
+import { seconds } from "../../src/cli/recipe.js";
+import { UsageError } from "../../src/errors.js";
+import { parseBpftraceLine } from "../../src/import/bpftrace.js";
 import { BARE, DEBIAN_12, DEBIAN_13, type FakeHost, fakeProbe, kallsyms, LOCKED } from "./hosts.js";
 
 const advice = (host: FakeHost, method?: Method, keepNames = false): Advice => advise(probeHost(fakeProbe(host)), method, keepNames);
@@ -156,6 +159,38 @@ describe("the scripts", () => {
 
 	it("do not say which host it was", () => {
 		for (const method of METHODS) expect(script(advice(DEBIAN_12, method))).not.toMatch(/uname -a|hostname/);
+	});
+});
+
+describe("the bpftrace program", () => {
+	// Renewed with vitest -u; the importer reads its lines (src/import/bpftrace.ts).
+	it("of 6.1 is the one in traces/capture", async () => {
+		const program = /<<'BT'\n([\s\S]*?)BT\n/.exec(script(advice(DEBIAN_12)))?.[1] ?? "";
+		await expect(program).toMatchFileSnapshot("../../traces/capture/mmtrace-6.1.bt");
+	});
+
+	it("prints lines that the importer knows", () => {
+		for (const host of [DEBIAN_12, DEBIAN_13]) {
+			for (const [, event = ""] of script(advice(host)).matchAll(/%d %s ([A-Z_]+) /g)) {
+				const parsed = parseBpftraceLine(`M 12 0 1 2 task ${event} mm=1`);
+				expect(parsed).toMatchObject({ kind: "event" });
+				expect(parsed.kind === "event" && parsed.event.name).not.toBe(event);
+			}
+		}
+	});
+});
+
+describe("--run takes a time", () => {
+	it.each([
+		["60s", 60],
+		["60", 60],
+		["2m", 120],
+	])("%s", (text, expected) => {
+		expect(seconds(text)).toBe(expected);
+	});
+
+	it.each(["", "0s", "s", "1h", "-5s", "1.5s", "99999999s"])("not %j", (text) => {
+		expect(() => seconds(text)).toThrow(UsageError);
 	});
 });
 
