@@ -2,11 +2,11 @@
 import { KernelTypes } from "./btf.js";
 import type { HostProbe } from "./probe.js";
 
-export const TOOLS = ["bpftrace", "trace-cmd", "perf"] as const;
-export type Tool = (typeof TOOLS)[number];
+const TOOLS = ["bpftrace", "trace-cmd", "perf"] as const;
+type Tool = (typeof TOOLS)[number];
 
 /** Kernel lockdown; "unknown" where it may not be read. Confidentiality forbids kprobes and tracefs, also to root. */
-export type Lockdown = "none" | "integrity" | "confidentiality" | "unknown";
+type Lockdown = "none" | "integrity" | "confidentiality" | "unknown";
 
 export interface HostFacts {
 	readonly linux: boolean;

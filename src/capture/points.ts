@@ -2,7 +2,7 @@
 // names: those of kprobes from src/import/symbols.ts, those of bpftrace lines from src/import/bpftrace.ts.
 import { type HostFacts, releaseNumber } from "./host.js";
 
-export type Need =
+type Need =
 	/** Without it an import has no vmexits, no brackets or no VMs. */
 	| "required"
 	/** Without it some counts are inferred, or not known. */
@@ -22,13 +22,13 @@ interface Point {
 	readonly unless?: string;
 }
 
-export interface TracePoint extends Point {
+interface TracePoint extends Point {
 	readonly kind: "tracepoint";
 	/** bpftrace: the line's event and its fields. */
 	readonly bpf: string;
 }
 
-export interface ProbePoint extends Point {
+interface ProbePoint extends Point {
 	readonly kind: "entry" | "return";
 	/** The first of these that the kernel has. */
 	readonly symbols: readonly string[];
@@ -39,7 +39,7 @@ export interface ProbePoint extends Point {
 	readonly filter?: { readonly field: string; readonly bpf: string };
 }
 
-export type CapturePoint = TracePoint | ProbePoint;
+type CapturePoint = TracePoint | ProbePoint;
 
 const RANGE =
 	"mm=+{mmu_notifier_range.mm}($arg1):x64 start=+{mmu_notifier_range.start}($arg1):x64 end=+{mmu_notifier_range.end}($arg1):x64";
@@ -53,7 +53,7 @@ const BPF_FAULT = "mm=%llx addr=%llx flags=%x page=%llx | (uint64)$v->vma->vm_mm
 const WITH_NOTIFIER = { field: "sub", bpf: "((struct vm_fault *)arg0)->vma->vm_mm->notifier_subscriptions != 0" };
 
 /** In a bpf text: what to print | the values. `$r`, `$i`, `$v` are the first argument as mmu_notifier_range, ksm_rmap_item, vm_fault. */
-export const POINTS: readonly CapturePoint[] = [
+const POINTS: readonly CapturePoint[] = [
 	{
 		kind: "tracepoint",
 		event: "kvm/kvm_page_fault",
@@ -242,7 +242,7 @@ export interface Placed {
 	readonly symbol: string | null;
 }
 
-export interface Missed {
+interface Missed {
 	readonly point: CapturePoint;
 	readonly why: string;
 }

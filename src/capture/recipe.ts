@@ -5,13 +5,13 @@ import { type Method, recipeScript } from "./script.js";
 
 export const METHODS: readonly Method[] = ["bpftrace", "trace-cmd", "perf", "tracefs"];
 
-export interface MethodState {
+interface MethodState {
 	readonly method: Method;
 	/** Why it cannot be used here, as this user or as root; "" where it can. */
 	readonly obstacle: string;
 }
 
-export interface Recipe {
+interface Recipe {
 	readonly method: Method;
 	readonly privilege: string;
 	readonly placement: Placement;
