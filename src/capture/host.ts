@@ -18,7 +18,7 @@ export interface HostFacts {
 	readonly symbols: ReadonlySet<string> | undefined;
 	/** Where tracefs is; undefined where it is not mounted. */
 	readonly tracefs: string | undefined;
-	/** Its kprobe_events is there. */
+	/** The kernel has kprobes: tracefs shows their file, or, to who may not look there, kallsyms their function. */
 	readonly kprobes: boolean;
 	/** Fields of kvm_page_fault, where its format may be read. */
 	readonly pageFaultFields: readonly string[] | undefined;
@@ -94,14 +94,15 @@ export function probeHost(probe: HostProbe): HostFacts {
 	const tracefs = tracefsOf(probe);
 	const format = tracefs === undefined ? undefined : probe.text(`${tracefs}/events/kvm/kvm_page_fault/format`);
 	const ksm = "/sys/kernel/mm/ksm";
+	const symbols = kallsyms === undefined || kallsyms === "" ? undefined : symbolsOf(kallsyms);
 	return {
 		linux: probe.platform === "linux",
 		release: probe.text("/proc/sys/kernel/osrelease")?.trim() ?? "",
 		root: probe.uid === 0,
 		lockdown: lockdownOf(probe),
-		symbols: kallsyms === undefined || kallsyms === "" ? undefined : symbolsOf(kallsyms),
+		symbols,
 		tracefs,
-		kprobes: tracefs !== undefined && probe.exists(`${tracefs}/kprobe_events`),
+		kprobes: (tracefs !== undefined && probe.exists(`${tracefs}/kprobe_events`)) || (symbols?.has("register_kprobe") ?? false),
 		pageFaultFields: format === undefined ? undefined : [...format.matchAll(/field:.*?(\w+);/g)].map(([, name = ""]) => name),
 		types: typesOf(probe),
 		tools: recordOf(TOOLS.map((tool) => [tool, probe.version(tool)])),
@@ -110,11 +111,6 @@ export function probeHost(probe: HostProbe): HostFacts {
 		kvmParameters: recordOf(KVM_PARAMETERS.map((path) => [path.split("/").at(-1) ?? path, probe.text(`/sys/module/${path}`)])),
 		vms: probe.names("/sys/kernel/debug/kvm")?.filter((name) => /^\d+-\d+$/.test(name)).length,
 	};
-}
-
-/** Kprobes may be placed: root, a kernel that has them, no lockdown in the way. */
-export function permitsKprobes(facts: HostFacts): boolean {
-	return facts.root && facts.kprobes && facts.lockdown !== "confidentiality";
 }
 
 /** major * 1000 + minor; 0 where the release is none. */

@@ -277,16 +277,13 @@ export function place(facts: HostFacts, kprobes: { readonly allowed: boolean; re
 		if (point.kind === "tracepoint") {
 			const name = point.event.split("/")[1] ?? "";
 			if (symbols === undefined || symbols.has(`__tracepoint_${name}`)) placed.push({ point, symbol: null });
-			else missed.push({ point, why: facts.kvm ? "this kernel has no such tracepoint" : "the kvm module is not loaded" });
+			else missed.push({ point, why: "this kernel has no such tracepoint" });
 			continue;
 		}
 		const symbol = symbols === undefined ? point.symbols[0] : point.symbols.find((name) => symbols.has(name));
 		if (!kprobes.allowed) missed.push({ point, why: kprobes.why });
 		else if (symbol !== undefined) placed.push({ point, symbol });
-		else if (symbols !== undefined)
-			missed.push({ point, why: kvmSymbol(point) && !facts.kvm ? "the kvm module is not loaded" : absence(symbols, point.symbols) });
+		else if (symbols !== undefined) missed.push({ point, why: absence(symbols, point.symbols) });
 	}
 	return { placed, missed };
 }
-
-const kvmSymbol = (point: ProbePoint): boolean => point.symbols.some((symbol) => /^_*kvm_/.test(symbol));

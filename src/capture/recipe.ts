@@ -1,5 +1,5 @@
 // Which recipe a host permits: bpftrace first, then trace-cmd, perf, tracefs by hand; what each needs, and what an import of it will lack.
-import { type HostFacts, permitsKprobes } from "./host.js";
+import type { HostFacts } from "./host.js";
 import { type Placement, place } from "./points.js";
 import { type Method, recipeScript } from "./script.js";
 
@@ -35,17 +35,23 @@ const PRIVILEGE: Readonly<Record<Method, string>> = {
 	tracefs: "root (it writes to tracefs)",
 };
 
-/** The host as its administrator would find it: a recipe is printed for root, whoever asks. */
-const asRoot = (facts: HostFacts): HostFacts => ({ ...facts, root: true });
-
-function kprobesOf(facts: HostFacts, method: Method): { allowed: boolean; why: string } {
+function kprobesOf(facts: HostFacts): { allowed: boolean; why: string } {
 	if (facts.lockdown === "confidentiality") return { allowed: false, why: "lockdown=confidentiality forbids probes" };
-	if (method === "bpftrace") return { allowed: true, why: "" };
-	return { allowed: permitsKprobes(asRoot(facts)), why: "this kernel has no kprobe_events" };
+	return { allowed: facts.kprobes, why: "this kernel has no kprobes" };
+}
+
+/** Why no method will do: without kvm's own events there is nothing to import. */
+function commonObstacle(facts: HostFacts): string {
+	if (!facts.linux) return "this is not Linux";
+	if (!facts.kvm) return "the kvm module is not loaded (modprobe kvm_intel or kvm_amd, then run this again)";
+	const traced = facts.symbols === undefined || facts.symbols.has("__tracepoint_kvm_page_fault");
+	return traced ? "" : "this kernel has no tracepoint kvm_page_fault: nothing would tell the vmexits";
 }
 
 function obstacle(facts: HostFacts, method: Method): string {
-	if (!facts.linux) return "this is not Linux";
+	const common = commonObstacle(facts);
+	if (common !== "") return common;
+	if (facts.tracefs === undefined) return "tracefs is not mounted (mount -t tracefs nodev /sys/kernel/tracing)";
 	const confidential = facts.lockdown === "confidentiality";
 	switch (method) {
 		case "bpftrace":
@@ -53,13 +59,10 @@ function obstacle(facts: HostFacts, method: Method): string {
 			return facts.types === undefined ? "the kernel has no type data (/sys/kernel/btf/vmlinux)" : "";
 		case "trace-cmd":
 			if (facts.tools["trace-cmd"] === undefined) return "trace-cmd is not installed";
-			if (confidential) return "lockdown=confidentiality forbids it";
-			return facts.tracefs === undefined ? "tracefs is not mounted" : "";
+			return confidential ? "lockdown=confidentiality forbids it" : "";
 		case "perf":
-			if (facts.tools.perf === undefined) return "perf is not installed";
-			return facts.tracefs === undefined ? "tracefs is not mounted" : "";
+			return facts.tools.perf === undefined ? "perf is not installed" : "";
 		case "tracefs":
-			if (facts.tracefs === undefined) return "tracefs is not mounted (mount -t tracefs nodev /sys/kernel/tracing)";
 			return confidential ? "lockdown=confidentiality forbids it" : "";
 	}
 }
@@ -81,8 +84,7 @@ function notesOf(facts: HostFacts): string[] {
 	const notes = [];
 	if (!facts.linux)
 		return ["capture records what Linux does; an access stream (valgrind, QEMU) can be imported anywhere, with --overlay ksm"];
-	if (!facts.kvm) notes.push("the kvm module is not loaded: there is nothing to record before a VM runs");
-	else if (facts.vms === 0) notes.push("no VM runs: there is nothing to record before one does");
+	if (facts.vms === 0) notes.push("no VM runs: there is nothing to record before one does");
 	const shadow = Object.entries(facts.kvmParameters).find(([, value]) => value === "N" || value === "0");
 	if (shadow !== undefined) notes.push(`${shadow[0]}=${shadow[1]}: kvm_tdp_mmu_spte_changed shows nothing without the TDP MMU`);
 	if (facts.ksm === undefined) notes.push("this kernel has no KSM (CONFIG_KSM): only COW and zaps can be recorded");
@@ -99,7 +101,7 @@ export function advise(facts: HostFacts, wanted: Method | undefined, keepNames: 
 	const chosen = methods.find((state) => state.obstacle === "" && (wanted === undefined || state.method === wanted));
 	if (chosen === undefined) return { methods, recipe: null, missing: [], notes: notesOf(facts) };
 	const { method } = chosen;
-	const placement = place(facts, kprobesOf(facts, method));
+	const placement = place(facts, kprobesOf(facts));
 	const script = recipeScript(facts, { method, placed: placement.placed, keepNames });
 	return {
 		methods,

@@ -65,7 +65,11 @@ function explanation(facts: HostFacts, { methods, recipe, missing, notes }: Advi
 		({ method, obstacle }) => `${method}: ${obstacle === "" ? (facts.tools[method as "perf"] ?? "works") : obstacle}`,
 	);
 	const lines = [`host: ${has.join("; ")}`, ...tried, ...notes.map((note) => `note: ${note}`)];
-	if (recipe === null) return [...lines, "nothing can be recorded here"];
+	if (recipe === null)
+		return [
+			...lines,
+			"nothing can be recorded here: docs/capture.md says what each way needs, and what works on any machine (a program's accesses, the rig)",
+		];
 	const { placed } = recipe.placement;
 	return [
 		...lines,
@@ -110,7 +114,10 @@ function document(facts: HostFacts, { methods, recipe, missing, notes }: Advice)
 function runRecipe(facts: HostFacts, { methods, recipe }: Advice, { output, method }: CaptureCommandOptions, time: number): void {
 	if (recipe === null) {
 		const why = methods.filter((state) => method === undefined || state.method === method).map((state) => state.obstacle);
-		throw new UsageError("nothing can be recorded here", { where: why.join("; "), hint: "docs/capture.md says what each way needs" });
+		throw new UsageError("nothing can be recorded here", {
+			where: [...new Set(why)].join("; "),
+			hint: "docs/capture.md says what each way needs",
+		});
 	}
 	if (!facts.root) {
 		throw new UsageError(`recording needs ${recipe.privilege}`, {

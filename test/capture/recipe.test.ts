@@ -46,8 +46,37 @@ describe("the choice", () => {
 		const nothing = advice(BARE);
 		expect(nothing.recipe).toBeNull();
 		expect(nothing.methods.map(({ obstacle }) => obstacle !== "")).toEqual([true, true, true, true]);
-		expect(nothing.notes.join("\n")).toContain("kvm module is not loaded");
+		expect(nothing.methods[0]?.obstacle).toContain("kvm module is not loaded");
 		expect(advice({ platform: "darwin" }).methods[0]?.obstacle).toBe("this is not Linux");
+	});
+});
+
+describe("a kernel without", () => {
+	const kernel = (files: Readonly<Record<string, string>>, leave: string): FakeHost => {
+		const { [leave]: _, ...rest } = DEBIAN_12.files ?? {};
+		return { ...DEBIAN_12, files: { ...rest, ...files } };
+	};
+
+	it("kvm_page_fault gets no recipe: nothing would be of use", () => {
+		const untraced = advice(kernel({ "/proc/kallsyms": kallsyms(["do_wp_page"], []) }, ""));
+		expect(untraced.recipe).toBeNull();
+		expect(untraced.methods[0]?.obstacle).toContain("no tracepoint kvm_page_fault");
+	});
+
+	it("kprobes gets tracepoints only, and is told what that costs", () => {
+		const unprobed = advice(kernel({}, "/sys/kernel/tracing/kprobe_events"));
+		expect(script(unprobed)).not.toContain("kprobe:");
+		expect(unprobed.missing.join("\n")).toContain("mn_range_start: this kernel has no kprobes");
+	});
+
+	it("tracefs mounted is told to mount it", () => {
+		const { methods } = advice(kernel({ "/proc/mounts": "" }, ""));
+		expect(methods.every(({ obstacle }) => obstacle.startsWith("tracefs is not mounted"))).toBe(true);
+	});
+
+	it("a tracefs that one may look into is judged by its functions", () => {
+		const closed = kernel({ "/proc/kallsyms": kallsyms(["register_kprobe", "do_wp_page"]) }, "/sys/kernel/tracing/kprobe_events");
+		expect(events(advice({ ...closed, uid: 1000 }))).toContain("do_wp_page");
 	});
 });
 
