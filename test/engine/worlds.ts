@@ -39,11 +39,11 @@ const point = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ mi
 const window = fc.nat(2);
 const event = fc.nat(7);
 /** Mostly the accesses that a guest makes. */
-const guestKind = fc.oneof(
+const guestKind: fc.Arbitrary<Access> = fc.oneof(
 	{ weight: 12, arbitrary: fc.constantFrom(Access.guestRead, Access.guestWrite, Access.guestFetch) },
-	fc.integer({ min: 3, max: 6 }),
+	fc.constantFrom(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
 );
-const hostKind = fc.constantFrom(Access.hostRead, Access.hostWrite);
+const hostKind: fc.Arbitrary<Access> = fc.constantFrom(Access.hostRead, Access.hostWrite);
 
 interface Arbitraries {
 	readonly guest: fc.Arbitrary<Agent>;
