@@ -1,7 +1,7 @@
 // One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
 import { Access, FaultFlag, Hint } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
-import type { Mm, Pte } from "./mm.js";
+import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Vm } from "./vm.js";
 import type { Vcpu, World } from "./world.js";
@@ -74,23 +74,48 @@ function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): 
 	return ownCow ? "retryAfterCow" : "retryOther";
 }
 
-/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is. */
+/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
 function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): void {
-	const root = vcpu.vm.root(as);
-	const spte = root.entry(gfn);
+	const { vm } = vcpu;
+	const root = vm.root(as);
 	world.count("vmexitsFixed");
-	if (spte.frame === null) world.count("spteInstalled");
+	if (root.entry(gfn).frame === null) world.count("spteInstalled");
 	else world.count("spteChanged");
-	spte.frame = pte.frame;
-	spte.writable = pte.writable && !vcpu.vm.readOnly(as, gfn);
-	spte.accessed = true;
-	spte.established = false;
-	root.addLeafTable(gfn);
 	vcpu.loop = -1;
+	const page = vm.hva(as, gfn);
+	const first = page !== undefined && vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
+	if (page === undefined || first === undefined) {
+		setSpte(vm, as, gfn, pte, false);
+		root.addLeafTable(gfn);
+		return;
+	}
+	for (let at = 0; at < HUGE_PAGES; at++) {
+		const other = vm.mm.get(page - gfn + first + at);
+		if (other !== undefined) setSpte(vm, as, first + at, other, true);
+	}
+	root.removeLeafTable(gfn);
 }
 
-/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
-export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
+function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void {
+	const spte = vm.root(as).entry(gfn);
+	spte.frame = pte.frame;
+	spte.writable = pte.writable && !vm.readOnly(as, gfn);
+	spte.accessed = true;
+	spte.established = false;
+	spte.huge = huge;
+}
+
+/**
+ * handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. `huge`: the
+ * capture shows that a huge page was mapped.
+ */
+export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false, huge = false): void {
+	if (huge) {
+		const first = page - (page % HUGE_PAGES);
+		for (let at = first; at < first + HUGE_PAGES; at++) if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
+		mm.makeHuge(page);
+		return;
+	}
 	if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
 	else mm.set(page, world.frames.zeroPage, false);
 }
@@ -124,6 +149,7 @@ export function cowChange(world: World, mm: Mm, page: number, unshare: boolean):
 		world.count("cowBreaks");
 	} else world.count("cowCopies.shared");
 	const writable = !unshare && mm.writingAllowed(page);
+	mm.split(page, 1);
 	return { changes: true, frame: fresh, writable, apply: () => void mm.set(page, fresh, writable) };
 }
 
@@ -215,7 +241,7 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 }
 
 /** kvm_page_fault of a capture without an access log: one attempt begins. */
-export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, filled: boolean): void {
+export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, flags: number): void {
 	const { vm } = vcpu;
 	const page = vm.hva(as, gfn);
 	const write = isWrite(access);
@@ -232,7 +258,7 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		countExit(world, vm, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
-	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn))) populateNone(world, vm.mm, page, write, filled);
+	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn))) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0, (flags & FaultFlag.huge) !== 0);
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
@@ -247,7 +273,8 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		if (flight !== null) world.count("vmexitsEmulated");
 		return;
 	}
-	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
+	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, false, (flags & FaultFlag.huge) !== 0);
+	else if ((flags & FaultFlag.huge) !== 0) vm.mm.makeHuge(page);
 	let ownCow = flight?.ownCow ?? false;
 	const pte = vm.mm.get(page);
 	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))

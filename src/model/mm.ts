@@ -1,6 +1,9 @@
 // The primary MMU of one mm: its PTEs by hva page number (kernel.md 1).
 import type { Frame, Frames } from "./frames.js";
 
+/** 4 KiB pages of a huge PMD. */
+export const HUGE_PAGES = 512;
+
 export interface Pte {
 	frame: Frame;
 	writable: boolean;
@@ -11,6 +14,8 @@ export class Mm {
 	readonly id: number;
 	readonly #ptes = new Map<number, Pte>();
 	readonly #frames: Frames;
+	/** 2 MiB ranges (page number / 512) that one PMD maps. */
+	readonly #huge = new Set<number>();
 	/** Page runs whose VMA forbids writing (mprotect). */
 	readonly #readOnly = new Set<number>();
 
@@ -50,6 +55,22 @@ export class Mm {
 		const pte = { frame, writable, dirty: writable };
 		this.#ptes.set(page, pte);
 		return pte;
+	}
+
+	/** Whether a huge PMD maps the page: host_pfn_mapping_level. */
+	isHuge(page: number): boolean {
+		return this.#huge.has(Math.floor(page / HUGE_PAGES));
+	}
+
+	/** The 512 pages around `page` are mapped by one PMD from now on. */
+	makeHuge(page: number): void {
+		this.#huge.add(Math.floor(page / HUGE_PAGES));
+	}
+
+	/** PMDs that meet [first, first + pages) become tables of PTEs. */
+	split(first: number, pages: number): void {
+		if (this.#huge.size === 0) return;
+		for (let pmd = Math.floor(first / HUGE_PAGES); pmd * HUGE_PAGES < first + pages; pmd++) this.#huge.delete(pmd);
 	}
 
 	clear(page: number): void {

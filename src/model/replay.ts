@@ -121,6 +121,8 @@ export class ReferenceModel {
 			case "zap":
 			case "protect":
 			case "invalidate":
+			case "thpSplit":
+			case "thpCollapse":
 			case "fork":
 				this.#bracket(record, args);
 				return;
@@ -137,7 +139,7 @@ export class ReferenceModel {
 		const vcpu = this.#vcpu(agent);
 		if (point !== Point.end) {
 			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
-			faultBegin(this.world, vcpu, as, gfn, access, (flags & FaultFlag.filled) !== 0);
+			faultBegin(this.world, vcpu, as, gfn, access, flags);
 		}
 		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, flags);
 	}
@@ -152,9 +154,11 @@ export class ReferenceModel {
 
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
 		for (let at = page; at < page + pages; at++) {
-			if (state === 1) mm.set(at, this.world.frames.allocate(), true);
+			if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
 			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
 			else mm.clear(at);
+			if (state === 3) mm.makeHuge(at);
+			else mm.split(at, 1);
 		}
 	}
 
@@ -245,6 +249,15 @@ export class ReferenceModel {
 				return openOperation("fork", mm, page, args.get("pages"), () =>
 					this.#fork(mm, page, args.get("pages"), world.mm(args.get("child"))),
 				);
+			case "thpSplit":
+				return openOperation("thp-split", mm, page, args.get("pages"), () => ({
+					changes: true,
+					frame: null,
+					writable: false,
+					apply: () => mm.split(page, args.get("pages")),
+				}));
+			case "thpCollapse":
+				return openOperation("thp-collapse", mm, page, args.get("pages"), () => UNCHANGED);
 			default:
 				return openOperation("invalidate", mm, page, args.get("pages"), () => UNCHANGED);
 		}
