@@ -188,7 +188,7 @@ export class Tracker {
 		const vm = pages > 0 ? this.host.vmOfMm(mm, task, page, pages) : null;
 		const event = Number(field(text, "event") ?? NotifyEvent.clear);
 		if (vm !== null && task.vm === null && task.merge === null && !KERNEL_THREAD.test(task.comm)) task.vm = vm;
-		const hit = vm?.hits(page, pages);
+		const hit = vm?.hits(page, pages) ?? false;
 		if (task.copy !== null) task.copy.bracketed = true;
 		const item = vm !== null ? this.#classify(task, vm, page, pages, event, hit) : null;
 		task.brackets.push({ start, end, mm, item, unmapped: false, changedPte: false });
