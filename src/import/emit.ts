@@ -68,6 +68,7 @@ export class Emitter {
 				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, 0], 0);
 				this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
 			}
+			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [512, 3], 0);
 			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
 		}
 	}
@@ -168,7 +169,11 @@ export class Emitter {
 		const as = faultAddressSpace(item);
 		const late = point !== Point.whole && item.installed && !item.ownCow ? FaultFlag.lateSnapshot : 0;
 		const flags =
-			(as === 1 ? FaultFlag.smm : 0) | late | (item.filled ? FaultFlag.filled : 0) | (this.#deriveCopies ? FaultFlag.deriveCopy : 0);
+			(as === 1 ? FaultFlag.smm : 0) |
+			late |
+			(item.filled ? FaultFlag.filled : 0) |
+			(item.huge ? FaultFlag.huge : 0) |
+			(this.#deriveCopies ? FaultFlag.deriveCopy : 0);
 		this.#operation("fault", agent, page, [point, access, flags], at);
 	}
 
@@ -203,6 +208,8 @@ function bracketArgs(item: BracketItem, point: number, window: number): number[]
 		case "fork":
 			return [point, window, item.pages, item.event, item.child];
 		case "zap":
+		case "thpSplit":
+		case "thpCollapse":
 		case "invalidate":
 			return [point, window, item.pages, item.event];
 		default:

@@ -38,6 +38,8 @@ export class CapturedVm {
 	readonly settled = new Set<number>();
 	/** Pages that had no PTE when the capture began: their first SPTE, made by a read, is the zero page's. */
 	readonly holes = new Set<number>();
+	/** First pages of 2 MiB ranges that a huge PMD mapped when the capture began: their first SPTE is a 2 MiB one. */
+	readonly hugeAtStart = new Set<number>();
 	/** Largest total of address space 0's slots, in bytes. */
 	memoryBytes = 0;
 

@@ -54,4 +54,4 @@ function tell(item: BracketItem, operation: LoggedOperation, child: number): voi
 	}
 }
 
-const isRange = (item: BracketItem): boolean => item.name === "zap" || item.name === "invalidate";
+const isRange = (item: BracketItem): boolean => item.name === "zap" || item.name === "invalidate" || item.name === "thpSplit";

@@ -89,11 +89,13 @@ function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): v
 		root.addLeafTable(gfn);
 		return;
 	}
+	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level).
+	if (root.hasLeafTable(first)) world.flushGuest(vm, null);
 	for (let at = 0; at < HUGE_PAGES; at++) {
 		const other = vm.mm.get(page - gfn + first + at);
 		if (other !== undefined) setSpte(vm, as, first + at, other, true);
 	}
-	root.removeLeafTable(gfn);
+	root.removeLeafTable(first);
 }
 
 function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void {
@@ -112,7 +114,8 @@ function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void
 export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false, huge = false): void {
 	if (huge) {
 		const first = page - (page % HUGE_PAGES);
-		for (let at = first; at < first + HUGE_PAGES; at++) if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
+		for (let at = first; at < first + HUGE_PAGES; at++)
+			if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
 		mm.makeHuge(page);
 		return;
 	}
@@ -258,7 +261,8 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		countExit(world, vm, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
-	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn))) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0, (flags & FaultFlag.huge) !== 0);
+	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn)))
+		populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0, (flags & FaultFlag.huge) !== 0);
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */

@@ -14,9 +14,7 @@ const range: readonly Step[] = [
 /** copy_page_range and a bare range flush the primary TLB elsewhere (fork: once, at the end of dup_mmap, 1.9). */
 const bare: readonly Step[] = [{ step: "range-start" }, ...plain("lock", "set-pte", "unlock"), { step: "range-end" }];
 
-export const neverEligible: Readonly<
-	Record<"zap" | "protect" | "fork" | "invalidate" | "thp-split" | "thp-collapse", readonly Step[]>
-> = {
+export const neverEligible: Readonly<Record<"zap" | "protect" | "fork" | "invalidate" | "thp-split" | "thp-collapse", readonly Step[]>> = {
 	zap: range,
 	protect: range,
 	fork: bare,

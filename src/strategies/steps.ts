@@ -2,7 +2,18 @@
 // One table, three readers: the WASM engine, the reference model and (later) the litmus explorer.
 
 /** Operations that have a step table. The order is the engine's and that of the first sites in counters.ts. */
-export const OPERATION_KINDS = ["cow", "unshare", "ksm-write-protect", "ksm-replace", "zap", "protect", "fork", "invalidate"] as const;
+export const OPERATION_KINDS = [
+	"cow",
+	"unshare",
+	"ksm-write-protect",
+	"ksm-replace",
+	"zap",
+	"protect",
+	"fork",
+	"invalidate",
+	"thp-split",
+	"thp-collapse",
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 /**
