@@ -89,6 +89,7 @@ const OTHER_THREADS = "faults of threads that no access log covers are among the
 
 class RowBuilder {
 	readonly rows: FidelityRow[] = [];
+	uncertain = 0;
 	readonly #input: RowInput;
 	readonly #lost: string | null;
 
@@ -99,6 +100,7 @@ class RowBuilder {
 
 	add(phase: number | null, counter: string, source: string, predicted: number, observed: number, open: string | null, note = ""): void {
 		const why = this.#lost ?? open;
+		if (predicted !== observed && why !== null && (why === this.#lost || why === CONCURRENT)) this.uncertain++;
 		this.rows.push({
 			phase,
 			counter,
@@ -144,8 +146,14 @@ function sumOf(counters: readonly BigUint64Array[]): BigUint64Array {
 	return sum;
 }
 
-/** All rows: the whole trace first, then phase by phase. */
-export function fidelityRows(input: RowInput): FidelityRow[] {
+export interface FidelityRows {
+	/** The whole trace first, then phase by phase. */
+	readonly rows: readonly FidelityRow[];
+	/** Rows that differ where events were lost or their order is inferred: neither right nor wrong. */
+	readonly uncertain: number;
+}
+
+export function fidelityRows(input: RowInput): FidelityRows {
 	const { starts, observed, predicted, concurrentFrom } = input;
 	const builder = new RowBuilder(input);
 	const anyConcurrent = concurrentFrom < starts.length;
@@ -162,5 +170,5 @@ export function fidelityRows(input: RowInput): FidelityRow[] {
 		builder.events(start.phase, counters, observed.phases[at] ?? new Map(), at >= concurrentFrom);
 		builder.kernel(start.phase, counters, observed.kernel.get(start.phase) ?? new Map(), at >= concurrentFrom);
 	});
-	return builder.rows;
+	return { rows: builder.rows, uncertain: builder.uncertain };
 }

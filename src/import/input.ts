@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { createGunzip } from "node:zlib";
-import { BadInputError } from "../errors.js";
+import { BadInputError, MmreplayError } from "../errors.js";
 
 /** A line longer than this is no trace text. */
 const MAX_LINE = 1 << 20;
@@ -41,20 +41,66 @@ function opened(path: string): boolean {
 	}
 }
 
-/** Lines of `path`. Throws BadInputError on a damaged gzip stream (with the line reached) or a line over 1 MiB. */
-export async function* readLines(path: string, digest: SourceDigest): AsyncGenerator<Line[]> {
+async function* chunksOf(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
 	const gzip = opened(path);
 	const hash: Hash = createHash("sha256");
 	const raw = createReadStream(path, { highWaterMark: 1 << 20 });
 	raw.on("data", (chunk) => hash.update(chunk));
 	const stream = gzip ? raw.pipe(createGunzip()) : raw;
 	if (gzip) raw.on("error", (error) => stream.destroy(error));
+	try {
+		for await (const chunk of stream) yield chunk as Uint8Array;
+	} finally {
+		raw.destroy();
+	}
+	digest.name = basename(path);
+	digest.sha256 = hash.digest("hex");
+}
+
+function unreadable(error: unknown, where: string): unknown {
+	if (error instanceof MmreplayError) return error;
+	const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+	return new BadInputError(`the file cannot be read to its end: ${code}`, { where });
+}
+
+/** Bytes of `path`, out of their gzip where they are in one. Throws BadInputError on a damaged gzip stream. */
+export async function* readChunks(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
+	let bytes = 0;
+	try {
+		for await (const chunk of chunksOf(path, digest)) {
+			bytes += chunk.length;
+			yield chunk;
+		}
+	} catch (error) {
+		throw unreadable(error, `${path}, after byte ${bytes}`);
+	}
+}
+
+/** The first bytes of `path`, out of their gzip; fewer where there are no more. */
+export async function readHead(path: string, bytes: number): Promise<Uint8Array> {
+	const chunks: Uint8Array[] = [];
+	let length = 0;
+	try {
+		for await (const chunk of readChunks(path, { name: "", sha256: "" })) {
+			chunks.push(chunk);
+			length += chunk.length;
+			if (length >= bytes) break;
+		}
+	} catch (error) {
+		// What can be read tells the format; its reader says where the rest is wrong.
+		if (length === 0) throw error;
+	}
+	return Buffer.concat(chunks, length).subarray(0, bytes);
+}
+
+/** Lines of `path`. Throws BadInputError on a damaged gzip stream (with the line reached) or a line over 1 MiB. */
+export async function* readLines(path: string, digest: SourceDigest): AsyncGenerator<Line[]> {
 	const decoder = new TextDecoder("utf-8");
 	let rest = "";
 	let number = 0;
 	try {
-		for await (const chunk of stream) {
-			const text = rest + decoder.decode(chunk as Uint8Array, { stream: true });
+		for await (const chunk of chunksOf(path, digest)) {
+			const text = rest + decoder.decode(chunk, { stream: true });
 			const lines = text.split("\n");
 			rest = lines.pop() ?? "";
 			if (rest.length > MAX_LINE)
@@ -64,11 +110,7 @@ export async function* readLines(path: string, digest: SourceDigest): AsyncGener
 			if (lines.length > 0) yield lines.map((line) => ({ text: line, number: ++number, complete: true }));
 		}
 	} catch (error) {
-		if (error instanceof BadInputError) throw error;
-		const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-		throw new BadInputError(`the file cannot be read to its end: ${code}`, { where: `${path}, after line ${number}` });
+		throw unreadable(error, `${path}, after line ${number}`);
 	}
 	if (rest !== "") yield [{ text: rest, number: ++number, complete: false }];
-	digest.name = basename(path);
-	digest.sha256 = hash.digest("hex");
 }

@@ -2,7 +2,7 @@
 import { type FieldReader, readDocument } from "./fields.js";
 
 /** Whose time it is: `guest` on the vCPU's way (the guest waits), `host` anybody's. */
-export type Side = "guest" | "host";
+type Side = "guest" | "host";
 
 export interface Cost {
 	readonly cycles: number;

@@ -33,6 +33,8 @@ export interface Operation {
 	readonly primary: () => PrimaryChange;
 	/** VMs whose memslots the bracket's start hit: their end must pair. */
 	bracketed: Vm[];
+	/** VMs whose guest TLB flush change_pte has left to flush-guests. */
+	unflushed: Vm[];
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -79,6 +81,7 @@ export function openOperation(
 		copies: kind === "cow" || kind === "unshare",
 		primary,
 		bracketed: [],
+		unflushed: [],
 	};
 }
 
@@ -99,6 +102,8 @@ const PART: Readonly<Record<Step["step"], Part>> = {
 	unlock: "commit",
 	"range-end": "end",
 	"free-old": "end",
+	"invalidate-range": "end",
+	"flush-guests": "end",
 };
 
 const stepsOf = (world: World, operation: Operation, part: Part): Step[] =>
@@ -135,6 +140,8 @@ export function commitOperation(world: World, operation: Operation): void {
 /** range-end and what follows it. */
 export function endOperation(world: World, operation: Operation): void {
 	for (const step of stepsOf(world, operation, "end")) {
+		if (step.step === "invalidate-range") invalidateRange(world, operation);
+		else if (step.step === "flush-guests") for (const vm of operation.unflushed.splice(0)) world.flushGuest(vm, operation.site);
 		if (step.step !== "range-end" || !hasNotifiers(world, operation)) continue;
 		world.count("notifier.rangeEnd");
 		for (const vm of operation.bracketed) {
@@ -161,11 +168,26 @@ function rangeStart(world: World, operation: Operation, kvm: boolean): void {
 		world.count("mmuLockWrite");
 		world.countSite(operation.site, "mmuLockWrite");
 		vm.invalidateBegin(operation.page, operation.pages);
-		let flush = false;
-		for (const run of vm.runs(operation.page, operation.pages))
-			for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++)
-				if (world.zapSpte(vm.root(run.as), gfn, operation.cause, operation.site)) flush = true;
-		if (flush) world.flushGuest(vm, operation.site);
+		zapRange(world, operation, vm);
+	}
+}
+
+function zapRange(world: World, operation: Operation, vm: Vm): void {
+	let flush = false;
+	for (const run of vm.runs(operation.page, operation.pages))
+		for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++)
+			if (world.zapSpte(vm.root(run.as), gfn, operation.cause, operation.site)) flush = true;
+	if (flush) world.flushGuest(vm, operation.site);
+}
+
+/** The one callback of the 2008 draft, counted as a start: it zaps, but counts nothing in progress and raises no sequence (2.1). */
+function invalidateRange(world: World, operation: Operation): void {
+	if (!hasNotifiers(world, operation)) return;
+	world.count("notifier.rangeStart");
+	for (const vm of hitVms(world, operation)) {
+		world.count("mmuLockWrite");
+		world.countSite(operation.site, "mmuLockWrite");
+		zapRange(world, operation, vm);
 	}
 }
 
@@ -211,7 +233,8 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 				}
 			}
 		}
-		if (flush) world.flushGuest(vm, operation.site);
+		if (flush && step.flush === "deferred") operation.unflushed.push(vm);
+		else if (flush) world.flushGuest(vm, operation.site);
 	}
 }
 

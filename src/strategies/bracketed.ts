@@ -77,3 +77,36 @@ export function unbracketed(changePte: ChangePte): Readonly<Record<OperationKind
 		]),
 	};
 }
+
+/**
+ * The eligible operations up to 3.6: no bracket; change_pte under the lock raises the sequence, and a notifier without it gets invalidate_page at the
+ * same place (2.2, 2.3). `order`: what comes first, the new PTE (to 3.5, litmus g) or change_pte (3.6).
+ */
+export function unwrapped(order: "set-pte-first" | "change-pte-first"): Readonly<Record<OperationKind, readonly Step[]>> {
+	const notify: Step[] = [{ step: "change-pte", mode: "update", writable: "zap" }, ...plain("bump-seq", "invalidate-missing")];
+	return {
+		...neverEligible,
+		...eligible((operation) => [
+			...(copies[operation] ? plain("alloc-copy") : []),
+			...plain("lock", "recheck", "clear-flush"),
+			...(order === "set-pte-first" ? [...plain("set-pte"), ...notify] : [...notify, ...plain("set-pte")]),
+			...plain("unlock", "free-old"),
+		]),
+	};
+}
+
+/** Every operation as the draft of January 2008 had it: the page tables change, and one callback invalidates the range after the lock (2.1). */
+export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonly Step[]>> {
+	const late = plain("lock", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old");
+	const bareLate = plain("lock", "set-pte", "unlock", "invalidate-range");
+	return {
+		zap: late,
+		protect: late,
+		fork: bareLate,
+		invalidate: bareLate,
+		...eligible((operation) => [
+			...(copies[operation] ? plain("alloc-copy") : []),
+			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),
+		]),
+	};
+}

@@ -1,5 +1,5 @@
 // The step programs: an operation is a short list of steps, and a strategy is the table operation -> list (model.md section 4).
-// One table, three readers: the WASM engine, the reference model and (later) the litmus explorer.
+// One table, three readers: the WASM engine, the reference model and the litmus explorer.
 
 /** Operations that have a step table. The order is the engine's and that of the first sites in counters.ts. */
 export const OPERATION_KINDS = [
@@ -23,11 +23,16 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
  *   table exists. writable: what a writable new PTE does: `zap` (x86, 2009 to 6.9), `map` in place, or `refuse` (establish read-only entries only).
  *   guard `own-bracket`: create only if no other bracket is in progress (kernel.md 10.4, litmus h). unless `replace-follows`: skipped at a
  *   write-protect whose replace_page will zap the entry again.
- * - set-pte-write-protected, invalidate-missing, make-writable: act only where a registered notifier lacks change_pte and the new PTE is writable.
+ *   flush `deferred`: the guest TLB flush is queued and not waited for: it comes with flush-guests.
+ * - bump-seq directly after change-pte happens under the same mmu_lock.
+ * - invalidate-missing: acts only where a registered notifier lacks change_pte. set-pte-write-protected (instead of set-pte) and make-writable: only
+ *   where besides the new PTE is writable. In between a write fault on the page waits, unless reuse is `allowed` (litmus c').
+ * - invalidate-range: the callback of the 2008 draft: every secondary MMU lets go of the range; no count and no sequence.
  */
 export type Step =
-	| { readonly step: "alloc-copy" | "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "set-pte-write-protected" }
-	| { readonly step: "invalidate-missing" | "make-writable" | "bump-seq" | "unlock" | "free-old" }
+	| { readonly step: "alloc-copy" | "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
+	| { readonly step: "make-writable" | "bump-seq" | "unlock" | "free-old" | "invalidate-range" | "flush-guests" }
+	| { readonly step: "set-pte-write-protected"; readonly reuse?: "allowed" }
 	| { readonly step: "range-start" | "range-end"; readonly kvm?: boolean }
 	| ChangePte;
 
@@ -37,6 +42,7 @@ export interface ChangePte {
 	readonly writable: "zap" | "map" | "refuse";
 	readonly guard?: "own-bracket" | "none";
 	readonly unless?: "replace-follows";
+	readonly flush?: "deferred";
 }
 
 export interface Strategy {
@@ -70,6 +76,8 @@ export const STEP_CODES = {
 	unlock: 13,
 	"range-end": 14,
 	"free-old": 15,
+	"invalidate-range": 16,
+	"flush-guests": 17,
 } as const satisfies Record<Step["step"], number>;
 
 /** Parameter bits of an encoded step. */
@@ -86,17 +94,23 @@ export const StepParam = {
 	ownBracket: 8,
 	/** change-pte: not at a write-protect with a kpage given. */
 	unlessReplaceFollows: 16,
+	/** change-pte: kvm_flush_remote_tlbs is left to flush-guests. */
+	deferFlush: 32,
+	/** set-pte-write-protected: a write fault in the window may reuse the page. */
+	reuseAllowed: 1,
 } as const;
 
 function stepParam(step: Step): number {
 	if (step.step === "range-start" || step.step === "range-end") return step.kvm === false ? StepParam.skipKvm : 0;
+	if (step.step === "set-pte-write-protected") return step.reuse === "allowed" ? StepParam.reuseAllowed : 0;
 	if (step.step !== "change-pte") return 0;
 	return (
 		(step.mode === "establish" ? StepParam.establish : 0) |
 		(step.writable === "map" ? StepParam.mapWritable : 0) |
 		(step.writable === "refuse" ? StepParam.refuseWritable : 0) |
 		(step.guard === "own-bracket" ? StepParam.ownBracket : 0) |
-		(step.unless === "replace-follows" ? StepParam.unlessReplaceFollows : 0)
+		(step.unless === "replace-follows" ? StepParam.unlessReplaceFollows : 0) |
+		(step.flush === "deferred" ? StepParam.deferFlush : 0)
 	);
 }
 

@@ -1,0 +1,101 @@
+// mmreplay import: a capture becomes a trace.
+import { statSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { UsageError } from "../errors.js";
+import { plural } from "../report/numbers.js";
+import { countTrace } from "../report/tracefacts.js";
+import { openTrace } from "../trace/reader.js";
+import type { TraceHeader } from "../trace/record.js";
+import { TraceWriter, type WrittenTrace } from "../trace/writer.js";
+import { type CaptureOptions, expectFile, importInto } from "./capture.js";
+import { isTrace } from "./input.js";
+import { type VoiceOptions, withVoice } from "./options.js";
+import { voiceOf, warn, writeError, writeJson, writeOut } from "./output.js";
+
+interface ImportOptions extends VoiceOptions, CaptureOptions {
+	readonly output: string;
+	readonly access?: string[];
+	readonly json?: boolean;
+}
+
+const gather = (path: string, before: string[] = []): string[] => [...before, path];
+
+export function define(command: Command): void {
+	withVoice(command)
+		.argument("<source>", "text of /sys/kernel/tracing/trace (may be gzip'ed), or a folder with it and what belongs to it")
+		.requiredOption("-o, --output <trace>", "the trace to write; - for standard output")
+		.addOption(new Option("--from <format>", "format of the source").choices(["tracefs"]))
+		.option("--access <file>", "access log of a VM; once for each", gather)
+		.option("--stats <file>", "the rig's counters by phase (stats.jsonl)")
+		.option("--events <file>", "the events that were enabled (events.txt)")
+		.option("--kernel <release>", "kernel release that was captured")
+		.option("--captured-strategy <name>", "strategy that the captured kernel ran, instead of what its events show")
+		.option("--lenient", "take what can be taken of a damaged capture")
+		.option("--json", "print the summary as one JSON document")
+		.action(run);
+}
+
+async function run(source: string, options: ImportOptions): Promise<void> {
+	const voice = voiceOf(options);
+	if (options.output === "-" && options.json === true) {
+		throw new UsageError("standard output cannot take both the trace and the summary", { where: "--output - --json" });
+	}
+	expectFile(source);
+	if (!statSync(source).isDirectory() && isTrace(source)) {
+		throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
+	}
+	const { header, written } = await importInto(source, options, new TraceWriter(options.output));
+	if (options.json === true) {
+		writeJson({ schema: "mmreplay/import/1", source, output: options.output, ...summary(header, written, options.output) });
+		return;
+	}
+	for (const warning of header.warnings) warn(voice, warning);
+	const say = options.output === "-" ? writeError : (line: string): void => writeOut(`${line}\n`);
+	if (options.output !== "-" || !voice.quiet) for (const line of lines(header, written, options.output)) say(line);
+}
+
+/** Kinds are counted in the file that was written; what went down a pipe is gone. */
+function kindsOf(output: string): ReturnType<typeof countTrace> | null {
+	if (output === "-") return null;
+	const trace = openTrace(output);
+	try {
+		return trace.bytes === undefined ? null : countTrace(trace);
+	} finally {
+		trace.close();
+	}
+}
+
+function summary(header: TraceHeader, written: WrittenTrace, output: string): object {
+	const kinds = kindsOf(output);
+	const { kernel, strategy, strategyEvidence, access, concurrent, vms, warnings, sources } = header;
+	return {
+		...written,
+		kernel,
+		strategy,
+		strategyEvidence,
+		access,
+		concurrent,
+		vms,
+		causeKinds: kinds?.causes ?? null,
+		observationKinds: kinds?.observations ?? null,
+		losses: Object.fromEntries(header.losses.map(({ name, count }) => [name, count])),
+		warnings,
+		sources,
+	};
+}
+
+function lines(header: TraceHeader, written: WrittenTrace, output: string): string[] {
+	const kinds = kindsOf(output);
+	const list = (counts: Readonly<Record<string, number>>): string =>
+		Object.entries(counts)
+			.sort(([, a], [, b]) => b - a)
+			.map(([name, count]) => `${name} ${count}`)
+			.join(", ");
+	const { kernel, strategy, strategyEvidence, access, vms } = header;
+	return [
+		`wrote ${output}: ${written.bytes} bytes, ${plural(written.causes, "cause")}, ${plural(written.observations, "observation")}, ${plural(vms.length, "VM")}`,
+		`kernel ${kernel === "" ? "not told" : kernel}, strategy ${strategy === "" ? "not known" : strategy}${strategyEvidence.map((evidence) => ` (${evidence})`).join("")}`,
+		`accesses ${access}${header.concurrent ? ", partly concurrent" : ""}${header.losses.map(({ name, count }) => `, ${count} ${name}`).join("")}`,
+		...(kinds === null ? [] : [`causes: ${list(kinds.causes)}`, `observations: ${list(kinds.observations)}`]),
+	];
+}

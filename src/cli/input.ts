@@ -1,0 +1,118 @@
+// What a TRACE argument may be: a trace, a capture's file or folder (imported on the way into a file that has no name), or `-`.
+import { createHash } from "node:crypto";
+import { closeSync, createReadStream, mkdtempSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openTrace, type TraceReader } from "../trace/reader.js";
+import type { TraceHeader } from "../trace/record.js";
+import { retryWhileBusy } from "../trace/sink.js";
+import { MAGIC, Tag } from "../trace/wire.js";
+import { TraceWriter } from "../trace/writer.js";
+import { type CaptureOptions, expectFile, expectStrategy, importInto } from "./capture.js";
+
+export interface OpenedInput {
+	/** As the user named it. */
+	readonly path: string;
+	readonly trace: TraceReader;
+	/** The trace's header, with what the command line tells of the capture. */
+	readonly header: TraceHeader;
+	/** A capture: the trace was made for this command. */
+	readonly imported: boolean;
+	/** Where the trace can be read again by name; null where it has none left. */
+	readonly file: string | null;
+	close(): void;
+}
+
+/** A folder of our own, removed as soon as its file is open, or when the process exits before that. */
+class Scratch {
+	readonly folder = mkdtempSync(join(tmpdir(), "mmreplay-"));
+	readonly file = join(this.folder, "trace.mmtrace");
+
+	constructor() {
+		process.on("exit", this.remove);
+	}
+
+	readonly remove = (): void => {
+		process.off("exit", this.remove);
+		rmSync(this.folder, { recursive: true, force: true });
+	};
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** Standard input as a file: a trace is read more than once, and a capture is told by its first bytes. */
+function spoolInput(target: string): void {
+	const chunk = new Uint8Array(CHUNK_BYTES);
+	const out = openSync(target, "wx", 0o600);
+	try {
+		for (;;) {
+			const count = retryWhileBusy(() => readSync(0, chunk, 0, chunk.length, null));
+			if (count === 0) return;
+			for (let at = 0; at < count; ) at += writeSync(out, chunk, at, count - at);
+		}
+	} finally {
+		closeSync(out);
+	}
+}
+
+/** Whether a file is meant as a trace: by its first bytes, of which a damaged one may lack some, or by its name. */
+export function isTrace(path: string): boolean {
+	if (path.endsWith(".mmtrace")) return true;
+	const fd = openSync(path, "r");
+	try {
+		const head = new Uint8Array(16);
+		const length = readSync(fd, head, 0, head.length, 0);
+		return (length > 0 && head[0] === Tag.header) || Buffer.from(head.subarray(0, length)).includes(Buffer.from(MAGIC));
+	} finally {
+		closeSync(fd);
+	}
+}
+
+function told(header: TraceHeader, options: CaptureOptions): TraceHeader {
+	const { kernel, capturedStrategy } = options;
+	return {
+		...header,
+		...(kernel === undefined ? {} : { kernel }),
+		...(capturedStrategy === undefined || capturedStrategy === header.strategy
+			? {}
+			: { strategy: capturedStrategy, strategyEvidence: [`told: ${capturedStrategy}`, ...header.strategyEvidence] }),
+	};
+}
+
+/** @throws UsageError, BadInputError, LimitError */
+export async function openInput(path: string, options: CaptureOptions = {}): Promise<OpenedInput> {
+	expectStrategy(options.capturedStrategy, "--captured-strategy");
+	if (path !== "-") expectFile(path);
+	const scratch = new Scratch();
+	try {
+		let source = path;
+		if (path === "-") {
+			source = join(scratch.folder, "input");
+			spoolInput(source);
+		}
+		const imported = statSync(source).isDirectory() || !isTrace(source);
+		if (imported) {
+			await importInto(source, options, new TraceWriter(scratch.file));
+			source = scratch.file;
+		}
+		const trace = openTrace(source);
+		// Some systems cannot remove an open file; then it goes when it is closed.
+		if (process.platform !== "win32") scratch.remove();
+		const close = (): void => {
+			trace.close();
+			scratch.remove();
+		};
+		const file = source === path ? path : null;
+		return { path, trace, header: told(trace.header, options), imported, file, close };
+	} catch (error) {
+		scratch.remove();
+		throw error;
+	}
+}
+
+/** sha256 of a file's bytes. */
+export async function fileSha256(path: string): Promise<string> {
+	const hash = createHash("sha256");
+	for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+	return hash.digest("hex");
+}

@@ -1,0 +1,56 @@
+// Where a command's words go: data to standard output, diagnostics to standard error (cli.md, conventions).
+import { writeSync } from "node:fs";
+import { retryWhileBusy } from "../trace/sink.js";
+
+/** How a command speaks, from its options and surroundings. */
+export interface Voice {
+	/** No progress and no diagnostics but errors. */
+	readonly quiet: boolean;
+	/** Standard output takes escape codes. */
+	readonly color: boolean;
+	/** Columns of the terminal that standard output is; undefined where it is none: then tables are TSV. */
+	readonly columns: number | undefined;
+	/** Standard error is a terminal, and nobody asked for quiet. */
+	readonly progress: boolean;
+}
+
+function writeAll(fd: number, text: string): void {
+	const bytes = Buffer.from(text);
+	for (let at = 0; at < bytes.length; ) at += retryWhileBusy(() => writeSync(fd, bytes, at, bytes.length - at));
+}
+
+/** Written at once, so that a closed pipe shows here (EPIPE, which main.ts ends quietly) and nothing is left when the process exits. */
+export function writeOut(text: string): void {
+	writeAll(1, text);
+}
+
+/** A line of diagnostics. Nobody may be listening: then it is lost. */
+export function writeError(line: string): void {
+	try {
+		writeAll(2, `${line}\n`);
+	} catch {
+		// There is no third place to say it.
+	}
+}
+
+/** Exactly one document. */
+export function writeJson(document: object): void {
+	writeOut(`${JSON.stringify(document, null, "\t")}\n`);
+}
+
+/** @param options as commander gives them: `color` is false after --no-color */
+export function voiceOf(options: { quiet?: boolean | undefined; color?: boolean | undefined }): Voice {
+	const { env, stdout, stderr } = process;
+	const quiet = options.quiet === true;
+	const noColor = options.color === false || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
+	return {
+		quiet,
+		color: stdout.isTTY === true && !noColor,
+		columns: stdout.isTTY === true ? stdout.columns || 80 : undefined,
+		progress: stderr.isTTY === true && !quiet && (env.CI ?? "") === "",
+	};
+}
+
+export function warn(voice: Voice, what: string): void {
+	if (!voice.quiet) writeError(`mmreplay: warning: ${what}`);
+}

@@ -1,0 +1,133 @@
+// mmreplay replay: one trace under one strategy, phase by phase.
+import type { Command } from "commander";
+import { COUNTER_PATHS } from "../counters.js";
+import { UsageError } from "../errors.js";
+import { coherenceJson, counterOf, countersJson, eventsPerSecond, knowsAccesses, replayJson, traceJson } from "../report/compare.js";
+import { cyclesOf } from "../report/cost.js";
+import { exactness } from "../report/exactness.js";
+import { short } from "../report/numbers.js";
+import { type Table, tableLines } from "../report/table.js";
+import { caveatLines, fidelityLine } from "../report/verdict.js";
+import { DEFAULT_BASELINE } from "../strategies/index.js";
+import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
+import { openInput } from "./input.js";
+import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
+import { voiceOf, writeJson, writeOut } from "./output.js";
+import { type Replayed, replayHeld } from "./replayed.js";
+
+interface ReplayFlags extends CaptureFlags {
+	strategy: string;
+	machine?: string;
+	costs?: string;
+	check?: boolean;
+	json?: boolean;
+}
+
+export function define(command: Command): void {
+	withVoice(withCapture(command))
+		.argument("<trace>", "a trace, a capture or a folder of a capture; - for standard input")
+		.option("-s, --strategy <name or file>", "the strategy", DEFAULT_BASELINE)
+		.option("-m, --machine <name or file>", "the machine to simulate")
+		.option("--costs <file>", "cycles for each counted thing, as JSON")
+		.option("--check", "check every access for coherence (slower)")
+		.option("--json", "print one JSON document")
+		.action(replay);
+}
+
+async function replay(path: string, options: ReplayFlags): Promise<void> {
+	const voice = voiceOf(options);
+	const [chosen, ...others] = chooseStrategies(options.strategy, "--strategy");
+	if (chosen === undefined || others.length > 0) {
+		throw new UsageError("one strategy is replayed", { where: "--strategy", hint: "mmreplay compare replays several" });
+	}
+	const { strategy, builtIn } = chosen;
+	const machine = chooseMachine(options.machine);
+	const costs = chooseCosts(options.costs);
+	const input = await openInput(path, captureOptions(options));
+	let replayed: Replayed;
+	try {
+		replayed = replayHeld(input, { strategies: [strategy], machine, check: options.check === true }, voice);
+	} finally {
+		input.close();
+	}
+	const { facts, result, held } = replayed;
+	const [one] = result.strategies;
+	if (one === undefined) throw new RangeError("nothing was replayed");
+	const complete = knowsAccesses(facts.header);
+	if (options.json === true) {
+		writeJson({
+			schema: "mmreplay/replay/1",
+			trace: traceJson(facts, result.events),
+			machine,
+			costs,
+			strategy,
+			...exactness(facts.header, strategy.name, builtIn),
+			counters: countersJson(one.counters, complete),
+			cost: cyclesOf(one.counters, costs, complete, machine.hz),
+			coherence: coherenceJson(one),
+			digest: one.digest,
+			phases: result.phases.map(({ phase, label, counters }) => ({
+				phase,
+				label,
+				counters: countersJson(counters[0] ?? new BigUint64Array(COUNTER_PATHS.length), complete),
+			})),
+			replay: replayJson(result),
+		});
+	} else {
+		const prose = [
+			`trace: ${facts.path}, strategy ${strategy.name}: ${strategy.title}`,
+			fidelityLine(held),
+			...caveatLines({ trace: facts }),
+			`replayed ${result.events} events in ${result.seconds.toFixed(3)} s: ${short(eventsPerSecond(result))} events/s`,
+		];
+		const plain = voice.columns === undefined;
+		writeOut(
+			`${[
+				...(plain ? prose.map((line) => `# ${line}`) : prose),
+				...tableLines(totals(one.counters, complete), voice.columns, voice.color),
+				...(result.phases.length === 0 ? [] : ["", ...tableLines(phaseTable(replayed), voice.columns, voice.color)]),
+			].join("\n")}\n`,
+		);
+	}
+	if (strategy.safe && counterOf(one.counters, "coherence.violations") > 0) process.exitCode = 1;
+}
+
+/** Every counter that is not 0. */
+function totals(counters: BigUint64Array, complete: boolean): Table {
+	return {
+		columns: [
+			{ title: "counter", align: "left" },
+			{ title: "value", align: "right" },
+		],
+		rows: COUNTER_PATHS.flatMap((path, at) => {
+			const value = counters[at] ?? 0n;
+			return value === 0n || (!complete && /^(tlb|hostTlb|walk)\./.test(path)) ? [] : [[path, value.toString()]];
+		}),
+	};
+}
+
+const PHASE_COLUMNS = [
+	"vmexits",
+	"vmexitsFixed",
+	"vmexitsRetried",
+	"cowBreaks",
+	"ksmMerges",
+	"flush.guestTlb",
+	"spteZapped",
+	"mmuLockWrite",
+] as const;
+
+function phaseTable({ result }: Replayed): Table {
+	return {
+		columns: [
+			{ title: "phase", align: "right" },
+			{ title: "label", align: "left" },
+			...PHASE_COLUMNS.map((title) => ({ title, align: "right" as const })),
+		],
+		rows: result.phases.map(({ phase, label, counters }) => [
+			String(phase),
+			label,
+			...PHASE_COLUMNS.map((path) => String(counterOf(counters[0] ?? new BigUint64Array(0), path))),
+		]),
+	};
+}

@@ -1,0 +1,86 @@
+// Options of a strategy (kernel.md section 5): each leaves out, or loosens, one step that some litmus test shows to be needed. A variant is a strategy
+// like any other: `fix:seqBump=false` in every list of strategies.
+import { UsageError } from "../errors.js";
+import { OPERATION_KINDS, type OperationKind, type Step, type Strategy } from "./steps.js";
+
+export interface StrategyOptions {
+	/** false: change_pte outside a bracket does not raise the sequence (litmus i). */
+	readonly seqBump?: false;
+	/** false: the new PTE is writable before a notifier without change_pte is invalidated (litmus c). */
+	readonly writeProtectStep?: false;
+	/** true: a write fault may reuse the page while it is kept write-protected (litmus c'). */
+	readonly reuseInWindow?: true;
+	/** true: change_pte queues the guest TLB flush, and nothing waits for it (litmus d, k). */
+	readonly deferFlush?: true;
+}
+
+type OptionName = keyof StrategyOptions;
+
+/** The value that changes something, and what it changes. */
+const OPTIONS: Readonly<Record<OptionName, { readonly value: boolean; transform(steps: readonly Step[]): readonly Step[] }>> = {
+	seqBump: { value: false, transform: (steps) => steps.filter(({ step }) => step !== "bump-seq") },
+	writeProtectStep: {
+		value: false,
+		transform: (steps) => steps.filter(({ step }) => step !== "set-pte-write-protected" && step !== "make-writable"),
+	},
+	reuseInWindow: {
+		value: true,
+		transform: (steps) => steps.map((step) => (step.step === "set-pte-write-protected" ? { ...step, reuse: "allowed" } : step)),
+	},
+	deferFlush: {
+		value: true,
+		transform: (steps) =>
+			steps.some(({ step }) => step === "change-pte")
+				? [...steps.map((step): Step => (step.step === "change-pte" ? { ...step, flush: "deferred" } : step)), { step: "flush-guests" }]
+				: steps,
+	},
+};
+const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
+
+/** The steps that an option is about; without them it would change nothing. */
+const SUBJECT: Readonly<Record<OptionName, Step["step"]>> = {
+	seqBump: "bump-seq",
+	writeProtectStep: "set-pte-write-protected",
+	reuseInWindow: "set-pte-write-protected",
+	deferFlush: "change-pte",
+};
+
+/** A variant of `strategy`, named after it and its options. @throws UsageError where an option is not about this strategy */
+export function withOptions(strategy: Strategy, options: StrategyOptions): Strategy {
+	let { name, operations } = strategy;
+	for (const option of OPTION_NAMES) {
+		if (options[option] === undefined) continue;
+		const { value, transform } = OPTIONS[option];
+		const subject = SUBJECT[option];
+		if (!OPERATION_KINDS.some((kind) => operations[kind].some(({ step }) => step === subject)))
+			throw new UsageError(`${option} changes nothing: ${strategy.name} has no step ${subject}`, { where: `${strategy.name}:${option}` });
+		name += `:${option}=${value}`;
+		operations = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, transform(operations[kind])])) as Record<
+			OperationKind,
+			readonly Step[]
+		>;
+	}
+	return {
+		...strategy,
+		name,
+		kernels: "none",
+		safe: false,
+		title: `${strategy.title} (${name.slice(strategy.name.length + 1)})`,
+		operations,
+	};
+}
+
+/** The options of `name:option=value:…`. @throws UsageError */
+export function parseOptions(text: string): StrategyOptions {
+	const options: Partial<Record<OptionName, boolean>> = {};
+	for (const part of text.split(":")) {
+		const [given = "", value = ""] = part.split("=");
+		const option = OPTION_NAMES.find((name) => name === given);
+		if (option === undefined || value !== String(OPTIONS[option].value))
+			throw new UsageError(`unknown strategy option ${part}`, {
+				hint: `the options are ${OPTION_NAMES.map((name) => `${name}=${OPTIONS[name].value}`).join(", ")}`,
+			});
+		options[option] = OPTIONS[option].value;
+	}
+	return options as StrategyOptions;
+}
