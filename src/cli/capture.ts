@@ -60,7 +60,10 @@ export async function importInto(
 		};
 		const missing = await missingLogs(sources);
 		const header = await importCapture(sources, writer);
-		if (missing !== null) header.warnings.unshift(missing);
+		if (missing !== null) {
+			header.warnings.unshift(missing);
+			if (header.access === "complete") header.access = "inferred";
+		}
 		const events = options.events ?? found.events;
 		if (events !== undefined) {
 			const list = await readEventList(events);

@@ -69,6 +69,6 @@ function traceLines({ trace, held }: HeldTrace, options: FidelityOptions, voice:
 	const rows = differingRows(held);
 	const shown = options.all === true ? rows : rows.slice(0, SHOWN_ROWS);
 	const more = rows.length > shown.length ? [`… and ${rows.length - shown.length} more rows: --all shows them`] : [];
-	const table = tableLines(rowsTable(shown), voice.columns, voice.color);
+	const table = shown.length === 0 ? [] : tableLines(rowsTable(shown), voice.columns, voice.color);
 	return [...(voice.columns === undefined ? head.map((line) => `# ${line}`) : head), ...table, ...more];
 }

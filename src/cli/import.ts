@@ -4,8 +4,10 @@ import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import { plural } from "../report/numbers.js";
 import { countTrace } from "../report/tracefacts.js";
+import type { PageEncoding } from "../trace/columns.js";
 import { openTrace } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
+import type { CodecName } from "../trace/wire.js";
 import { TraceWriter, type WrittenTrace } from "../trace/writer.js";
 import { type CaptureOptions, expectFile, importInto } from "./capture.js";
 import { isTrace } from "./input.js";
@@ -16,6 +18,8 @@ interface ImportOptions extends VoiceOptions, CaptureOptions {
 	readonly output: string;
 	readonly access?: string[];
 	readonly json?: boolean;
+	readonly codec: CodecName;
+	readonly pages: PageEncoding;
 }
 
 const gather = (path: string, before: string[] = []): string[] => [...before, path];
@@ -30,6 +34,12 @@ export function define(command: Command): void {
 		.option("--events <file>", "the events that were enabled (events.txt)")
 		.option("--kernel <release>", "kernel release that was captured")
 		.option("--captured-strategy <name>", "strategy that the captured kernel ran, instead of what its events show")
+		.addOption(new Option("--codec <codec>", "compression of the blocks").choices(["none", "deflate-raw", "zstd"]).default("none"))
+		.addOption(
+			new Option("--pages <encoding>", "page numbers: fixed is read in place, delta is a quarter smaller")
+				.choices(["fixed", "delta", "auto"])
+				.default("fixed"),
+		)
 		.option("--lenient", "take what can be taken of a damaged capture")
 		.option("--json", "print the summary as one JSON document")
 		.action(run);
@@ -44,7 +54,11 @@ async function run(source: string, options: ImportOptions): Promise<void> {
 	if (!statSync(source).isDirectory() && isTrace(source)) {
 		throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
 	}
-	const { header, written } = await importInto(source, options, new TraceWriter(options.output));
+	const { header, written } = await importInto(
+		source,
+		options,
+		new TraceWriter(options.output, { codec: options.codec, pages: options.pages }),
+	);
 	if (options.json === true) {
 		writeJson({ schema: "mmreplay/import/1", source, output: options.output, ...summary(header, written, options.output) });
 		return;

@@ -1,5 +1,6 @@
 // A progress line on a terminal, for work that takes longer than about a second. It is drawn from within the work: the replay is synchronous.
 import { writeSync } from "node:fs";
+import { short } from "../report/numbers.js";
 import type { Voice } from "./output.js";
 
 const FIRST_MS = 1000;
@@ -25,7 +26,7 @@ export class Progress {
 		if (now - this.#began < FIRST_MS || now - this.#drawn < BETWEEN_MS) return;
 		this.#drawn = now;
 		const seconds = (now - this.#began) / 1000;
-		const parts = [this.#what, `${events} events`, `${(events / seconds / 1e6).toFixed(1)} M events/s`];
+		const parts = [this.#what, `${events} events`, `${short(events / seconds)} events/s`];
 		if (bytes > 0) {
 			parts.push(`${(bytes / seconds / 1e6).toFixed(0)} MB/s`);
 			if (this.#totalBytes > bytes) {

@@ -11,30 +11,40 @@ import { Progress } from "./progress.js";
 
 export interface Replayed {
 	readonly facts: TraceFacts;
+	/** Every access was checked for coherence. */
+	readonly checked: boolean;
 	readonly result: ReplayResult;
 	/** Of the captured strategy's replay with the observations. */
 	readonly held: Fidelity | NoFidelity;
 }
 
+/** Traces up to this many causes are checked without being asked: it costs no time that anybody notices. */
+const CHECKED_EVENTS = 1 << 22;
+
+function causesOf({ trace }: OpenedInput): number {
+	return trace.index().entries.reduce((sum, { causes }) => sum + causes, 0);
+}
+
 /** Replay `strategies` and, in the same pass, the strategy of the kernel that was captured. */
 export function replayHeld(
 	input: OpenedInput,
-	options: { readonly strategies: readonly Strategy[]; readonly machine: Machine; readonly check: boolean },
+	options: { readonly strategies: readonly Strategy[]; readonly machine: Machine; readonly check: boolean | undefined },
 	voice: Voice,
 ): Replayed {
 	const { trace, header } = input;
 	const captured = header.strategy === "" ? undefined : findStrategy(header.strategy);
 	const isExtra = captured !== undefined && !options.strategies.some(({ name }) => name === captured.name);
 	const strategies = isExtra ? [...options.strategies, captured] : options.strategies;
+	const checked = options.check ?? causesOf(input) <= CHECKED_EVENTS;
 	const progress = new Progress(voice, input.path, trace.bytes ?? 0);
 	let result: ReplayResult;
 	try {
-		result = replayTrace(trace, { ...options, strategies }, progress.update);
+		result = replayTrace(trace, { machine: options.machine, check: checked, strategies }, progress.update);
 	} finally {
 		progress.done();
 	}
 	const facts = { path: input.path, digest: trace.digest(), bytes: trace.bytes ?? 0, header };
-	return { facts, result, held: captured === undefined ? unheld(header.strategy) : hold(input, captured, result) };
+	return { facts, checked, result, held: captured === undefined ? unheld(header.strategy) : hold(input, captured, result) };
 }
 
 function unheld(name: string): NoFidelity {

@@ -6,10 +6,11 @@ import { accessOf, Emitter, type RecordSink } from "./emit.js";
 import { CapturedHost, type CapturedVm } from "./host.js";
 import { readLines, type SourceDigest } from "./input.js";
 import type { FaultItem, ObservedItem } from "./items.js";
+import type { KnownVm } from "./knownvm.js";
 import { applyLoggedOperations } from "./loggedops.js";
 import { type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
 import { type PhaseCounters, readStats } from "./stats.js";
-import { parseTracefsLine } from "./tracefs.js";
+import { parseTracefsLine, type TracefsEvent } from "./tracefs.js";
 import { Tracker } from "./tracker.js";
 
 export interface CaptureSources {
@@ -21,6 +22,23 @@ export interface CaptureSources {
 	readonly strategy?: string | undefined;
 	/** Take what can be taken of a capture with lost events or wrong probes. */
 	readonly lenient: boolean;
+	/** Events of another format, or of several sources, in the tracker's words; `trace` is then only a name for messages. */
+	readonly input?: CaptureInput | undefined;
+}
+
+export interface CaptureInput {
+	/** VMs whose memslots are not among the events. */
+	readonly known: readonly KnownVm[];
+	readonly batches: AsyncGenerator<TracefsEvent[]>;
+	/** There are events of KVM: without them there need be no VM. */
+	readonly kvm: boolean;
+	/** What the sources told of themselves, once the batches are through. */
+	facts(): InputFacts;
+}
+
+interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolutionNs" | "losses" | "warnings" | "sources" | "importer"> {
+	/** How the kernel's profile was taken. */
+	readonly evidence: string[];
 }
 
 export const IMPORTER = "tracefs";
@@ -59,12 +77,16 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	logs.sort((a, b) => a.vm - b.vm);
 	const twice = logs.find((log, at) => logs[at + 1]?.vm === log.vm);
 	if (twice !== undefined) throw new BadInputError(`two access logs of vm ${twice.vm}`, { where: twice.source.name });
-	const host = new CapturedHost(logs);
+	const { input } = sources;
+	const host = new CapturedHost(logs, input?.known);
 	const tracker = new Tracker(host);
 	const clock = new Clock();
 	const traceSource: SourceDigest = { name: "", sha256: "" };
 	const warnings = logs.flatMap((log) => log.warnings);
-	const losses = await readEvents(sources, tracker, clock, traceSource, warnings);
+	const { facts, losses } =
+		input === undefined
+			? { facts: undefined, losses: await readEvents(sources, tracker, clock, traceSource, warnings) }
+			: await readInput(input, sources.trace, tracker, clock, warnings);
 	tracker.finish();
 	checkProbes(sources, tracker, clock, warnings, losses);
 	const stats = sources.stats === undefined ? null : await readStats(sources.stats);
@@ -79,11 +101,11 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	applyLoggedOperations(tracker.items, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
-	checkVms(host, tracker, logs, warnings);
+	if (input?.kvm !== false) checkVms(host, tracker, logs, warnings);
 	checkPhases(spans, logs, stats?.rows ?? [], warnings);
 
 	const emitter = new Emitter(sink, clock.at, !tracker.items.some((item) => item.kind === "bracket"));
-	emitter.before(host.vms, logs.length > 0);
+	emitter.before(host.vms, logs.length > 0, (input?.known.length ?? 0) > 0);
 	emitter.add(tracker.items, phased.explained, phased.placed);
 	const observed = [...tracker.observed, ...vmexits(tracker)].sort((a, b) => a.at - b.at);
 	emitter.finish(observed);
@@ -91,11 +113,15 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 
 	const inferred = tracker.evidence.strategy();
 	return {
-		kernel: sources.kernel ?? "",
+		kernel: sources.kernel ?? facts?.kernel ?? "",
 		strategy: sources.strategy ?? inferred.name,
-		strategyEvidence: sources.strategy === undefined ? inferred.evidence : [`told: ${sources.strategy}`, ...inferred.evidence],
-		clock: "tracefs",
-		clockResolutionNs: 1000,
+		strategyEvidence: [
+			...(sources.strategy === undefined ? [] : [`told: ${sources.strategy}`]),
+			...inferred.evidence,
+			...(facts?.evidence ?? []),
+		],
+		clock: facts?.clock ?? "tracefs",
+		clockResolutionNs: facts?.clockResolutionNs ?? 1000,
 		durationNs: clock.at(tracker.at),
 		access: logs.length > 0 ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
@@ -103,14 +129,37 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		losses,
 		warnings,
 		sources: [
-			{ name: traceSource.name, sha256: traceSource.sha256, format: "tracefs" },
+			...(facts?.sources ?? [{ name: traceSource.name, sha256: traceSource.sha256, format: "tracefs" }]),
 			...logs.map((log) => ({ name: log.source.name, sha256: log.source.sha256, format: "access-log" })),
 			...(stats === null ? [] : [{ name: stats.source.name, sha256: stats.source.sha256, format: "stats" }]),
 		],
-		importer: IMPORTER,
+		importer: facts?.importer ?? IMPORTER,
 		importerVersion: "1",
 		vms: host.vms.map((vm) => ({ id: vm.id, mm: vm.mm, vcpus: Math.max(1, vm.vcpus.size), memoryBytes: vm.memoryBytes })),
 	};
+}
+
+async function readInput(
+	input: CaptureInput,
+	where: string,
+	tracker: Tracker,
+	clock: Clock,
+	warnings: string[],
+): Promise<{ facts: InputFacts; losses: { name: string; count: number }[] }> {
+	let events = 0;
+	for await (const batch of input.batches) {
+		for (const event of batch) {
+			clock.push(event.ns);
+			tracker.at = events++;
+			if (event.name === "tracing_mark_write") tracker.mark(event.text);
+			else tracker.feed(event);
+		}
+	}
+	if (events === 0) throw new BadInputError("none of the events has a meaning here", { where });
+	const facts = input.facts();
+	warnings.push(...facts.warnings);
+	for (const { name, count } of facts.losses) warnings.push(`${count} events were ${name} while the capture ran: counts are lower bounds`);
+	return { facts, losses: [...facts.losses] };
 }
 
 async function readEvents(

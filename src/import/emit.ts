@@ -61,13 +61,14 @@ export class Emitter {
 	}
 
 	/** Records of the state before the capture began. */
-	before(vms: readonly CapturedVm[], logged: boolean): void {
-		if (!logged) return;
+	before(vms: readonly CapturedVm[], logged: boolean, known: boolean): void {
+		if (!logged && !known) return;
 		for (const vm of vms) {
 			for (const slot of vm.slots) {
-				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, 0], 0);
-				this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
+				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags], 0);
+				if (logged) this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
 			}
+			if (!logged) continue;
 			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [512, 3], 0);
 			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
 		}

@@ -2,6 +2,7 @@
 import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
 import type { AccessLog } from "./accesslog.js";
 import type { BracketItem, FaultItem } from "./items.js";
+import type { KnownVm } from "./knownvm.js";
 
 interface CapturedSlot {
 	readonly slot: number;
@@ -162,13 +163,24 @@ export class CapturedHost {
 	/** mm of a thread group from mn_register, before its first memslot makes a VM of it. */
 	readonly #registered = new Map<number, string>();
 
-	/** VMs and memslots as access logs' headers give them. */
-	constructor(logs: readonly AccessLog[]) {
+	/** VMs of tasks, where they were known before the capture. */
+	readonly #vmOfTask = new Map<number, CapturedVm>();
+
+	/** VMs and memslots as access logs' headers give them, or as they are known otherwise. */
+	constructor(logs: readonly AccessLog[], known: readonly KnownVm[] = []) {
 		for (const log of logs) {
 			const vm = new CapturedVm(log.vm, log.pid);
 			for (const slot of log.slots)
 				vm.setSlot({ slot: slot.slot, as: 0, gfn: slot.gpa / 4096, page: slot.hva / 4096, pages: Math.floor(slot.bytes / 4096), flags: 0 });
 			this.vms.push(vm);
+		}
+		for (const { vm: id, pid, mm, tasks, slots } of known) {
+			if (this.vms.some((vm) => vm.id === id)) continue;
+			const vm = new CapturedVm(id, pid);
+			for (const slot of slots) vm.setSlot(slot);
+			this.vms.push(vm);
+			for (const task of tasks) this.#vmOfTask.set(task, vm);
+			if (mm !== "") this.#bind(mm, vm);
 		}
 	}
 
@@ -179,7 +191,7 @@ export class CapturedHost {
 			this.#tasks.set(pid, task);
 		}
 		task.comm = comm;
-		if (task.vm === null) task.vm = this.vms.find((vm) => vm.pid === pid || vm.pid === tgid) ?? null;
+		if (task.vm === null) task.vm = this.#vmOfTask.get(pid) ?? this.vms.find((vm) => vm.pid === pid || vm.pid === tgid) ?? null;
 		return task;
 	}
 

@@ -22,7 +22,7 @@ export interface SourceDigest {
 	sha256: string;
 }
 
-function isGzip(path: string): boolean {
+export function isGzip(path: string): boolean {
 	const fd = openSync(path, "r");
 	try {
 		const head = new Uint8Array(2);

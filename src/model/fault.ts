@@ -1,6 +1,7 @@
 // One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
 import { Access, FaultFlag, Hint } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
+import { populateHuge, setLeaf, splitFirst } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Vm } from "./vm.js";
@@ -75,50 +76,14 @@ function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): 
 }
 
 /** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
-function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): void {
-	const { vm } = vcpu;
-	const root = vm.root(as);
+function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pte): void {
 	world.count("vmexitsFixed");
-	if (root.entry(gfn).frame === null) world.count("spteInstalled");
-	else world.count("spteChanged");
 	vcpu.loop = -1;
-	const page = vm.hva(as, gfn);
-	const first = page !== undefined && vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
-	if (page === undefined || first === undefined) {
-		setSpte(vm, as, gfn, pte, false);
-		root.addLeafTable(gfn);
-		return;
-	}
-	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level).
-	if (root.hasLeafTable(first)) world.flushGuest(vm, null);
-	for (let at = 0; at < HUGE_PAGES; at++) {
-		const other = vm.mm.get(page - gfn + first + at);
-		if (other !== undefined) setSpte(vm, as, first + at, other, true);
-	}
-	root.removeLeafTable(first);
+	setLeaf(world, vcpu.vm, as, gfn, page, pte);
 }
 
-function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void {
-	const spte = vm.root(as).entry(gfn);
-	spte.frame = pte.frame;
-	spte.writable = pte.writable && !vm.readOnly(as, gfn);
-	spte.accessed = true;
-	spte.established = false;
-	spte.huge = huge;
-}
-
-/**
- * handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. `huge`: the
- * capture shows that a huge page was mapped.
- */
-export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false, huge = false): void {
-	if (huge) {
-		const first = page - (page % HUGE_PAGES);
-		for (let at = first; at < first + HUGE_PAGES; at++)
-			if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
-		mm.makeHuge(page);
-		return;
-	}
+/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
+export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
 	if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
 	else mm.set(page, world.frames.zeroPage, false);
 }
@@ -132,12 +97,18 @@ export function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	return !world.options.copiesRecorded && frame.mapcount > 1;
 }
 
-/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
-export function reuse(world: World, pte: Pte): void {
+/** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
+function reuse(world: World, mm: Mm, page: number): void {
 	world.count("cowReuses");
-	pte.writable = true;
-	pte.dirty = true;
-	pte.frame.exclusive = true;
+	const pages = mm.isHuge(page) ? HUGE_PAGES : 1;
+	const first = pages === 1 ? page : page - (page % HUGE_PAGES);
+	for (let at = first; at < first + pages; at++) {
+		const pte = mm.get(at);
+		if (pte === undefined) continue;
+		pte.writable = true;
+		pte.dirty = true;
+		pte.frame.exclusive = true;
+	}
 }
 
 /** wp_page_copy as an operation: what becomes of the PTE. */
@@ -152,16 +123,16 @@ export function cowChange(world: World, mm: Mm, page: number, unshare: boolean):
 		world.count("cowBreaks");
 	} else world.count("cowCopies.shared");
 	const writable = !unshare && mm.writingAllowed(page);
-	mm.split(page, 1);
 	return { changes: true, frame: fresh, writable, apply: () => void mm.set(page, fresh, writable) };
 }
 
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
 export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint: number): boolean {
 	if (!mustCopy(world, pte, hint)) {
-		reuse(world, pte);
+		reuse(world, mm, page);
 		return false;
 	}
+	splitFirst(world, mm, page);
 	const operation = openOperation("cow", mm, page, 1, () => cowChange(world, mm, page, false));
 	beginOperation(world, operation);
 	commitOperation(world, operation);
@@ -222,7 +193,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 
 function installNow(world: World, vcpu: Vcpu, as: number, gfn: number, page: number): void {
 	const pte = vcpu.vm.mm.get(page);
-	if (pte !== undefined) install(world, vcpu, as, gfn, pte);
+	if (pte !== undefined) install(world, vcpu, as, gfn, page, pte);
 }
 
 /**
@@ -261,8 +232,9 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		countExit(world, vm, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
-	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn)))
-		populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0, (flags & FaultFlag.huge) !== 0);
+	if (write && vm.readOnly(as, gfn)) return;
+	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
+	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
@@ -277,8 +249,8 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		if (flight !== null) world.count("vmexitsEmulated");
 		return;
 	}
-	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, false, (flags & FaultFlag.huge) !== 0);
-	else if ((flags & FaultFlag.huge) !== 0) vm.mm.makeHuge(page);
+	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
+	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
 	let ownCow = flight?.ownCow ?? false;
 	const pte = vm.mm.get(page);
 	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))
@@ -301,6 +273,6 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		spte.accessed = true;
 		return;
 	}
-	install(world, vcpu, as, gfn, now);
+	install(world, vcpu, as, gfn, page, now);
 	observe(world, vcpu, as, gfn, now.frame, write);
 }

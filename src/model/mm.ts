@@ -77,6 +77,7 @@ export class Mm {
 		const old = this.#ptes.get(page);
 		if (old === undefined) return;
 		this.#ptes.delete(page);
+		this.split(page, 1);
 		this.#frames.unmap(old.frame);
 	}
 

@@ -142,7 +142,7 @@ export class World {
 	}
 
 	/** Remove one SPTE if it is present; says whether it was. */
-	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site): boolean {
+	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site | null): boolean {
 		const spte = root.peek(gfn);
 		if (spte === undefined || spte.frame === null) return false;
 		if (spte.established && !spte.accessed) this.count("establish.neverTouched");

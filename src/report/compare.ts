@@ -57,6 +57,8 @@ export interface Comparison {
 	/** One for each strategy but the baseline. */
 	readonly deltas: readonly Delta[];
 	readonly sensitivity: readonly SensitivityRow[] | null;
+	/** Every access was checked for coherence. */
+	readonly checked: boolean;
 	readonly result: ReplayResult;
 }
 
@@ -76,7 +78,13 @@ function believed(found: Exactness, held: Fidelity | NoFidelity): Exactness {
 	return { exact: found.exact === true ? false : found.exact, why: `${found.why}; ${doubt}` };
 }
 
-export function comparison(trace: TraceFacts, settings: Settings, result: ReplayResult, held: Fidelity | NoFidelity): Comparison {
+export function comparison(
+	trace: TraceFacts,
+	settings: Settings,
+	result: ReplayResult,
+	held: Fidelity | NoFidelity,
+	checked: boolean,
+): Comparison {
 	const { costs, machine } = settings;
 	const complete = knowsAccesses(trace.header);
 	const strategies = settings.strategies.map((strategy): ComparedStrategy => {
@@ -115,7 +123,7 @@ export function comparison(trace: TraceFacts, settings: Settings, result: Replay
 				complete,
 			)
 		: null;
-	return { trace, settings, fidelity: held, strategies, baseline, deltas, sensitivity: rows, result };
+	return { trace, settings, fidelity: held, strategies, baseline, deltas, sensitivity: rows, checked, result };
 }
 
 /** Counters as the contract nests them; what needs every access is null without a complete access log. */
@@ -125,8 +133,13 @@ export function countersJson(counters: BigUint64Array, complete: boolean): objec
 	return complete ? { ...rest, tlb, hostTlb, walk } : { ...rest, tlb: null, hostTlb: null, walk: null };
 }
 
-export function coherenceJson(replay: StrategyReplay): object {
-	return { violations: counterOf(replay.counters, "coherence.violations"), first: replay.violation };
+/** Violations of a replay; null where nobody looked. */
+export function violationsOf(replay: StrategyReplay, checked: boolean): number | null {
+	return checked ? counterOf(replay.counters, "coherence.violations") : null;
+}
+
+export function coherenceJson(replay: StrategyReplay, checked: boolean): object {
+	return { checked, violations: violationsOf(replay, checked), first: replay.violation };
 }
 
 function fidelityJson(held: Fidelity | NoFidelity): object {
@@ -190,7 +203,7 @@ export function comparisonJson(comparison: Comparison): object {
 			why,
 			counters: countersJson(replayed.counters, complete),
 			cost: cycles,
-			coherence: coherenceJson(replayed),
+			coherence: coherenceJson(replayed, comparison.checked),
 			digest: replayed.digest,
 			// All strategies are replayed in one pass: these are the pass's.
 			replay,

@@ -1,9 +1,10 @@
 // The comparison as tables: one for people, one with every counter.
 import { COUNTER_PATHS } from "../counters.js";
 import { COST_NAMES, type CostName } from "../machine/costs.js";
-import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses } from "./compare.js";
+import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses, violationsOf } from "./compare.js";
 import { percent, short } from "./numbers.js";
 import type { Column, Table } from "./table.js";
+import { labelOf } from "./verdict.js";
 
 const NOTIFIER_CALLS = ["notifier.rangeStart", "notifier.rangeEnd", "notifier.changePte", "notifier.invalidateSecondaryTlb"] as const;
 
@@ -43,9 +44,10 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 			const at = (path: string): number => counterOf(counters, path);
 			const delta = deltas.find(({ name }) => name === strategy.name);
 			const isBaseline = strategy === baseline;
+			const violations = violationsOf(strategy.replay, comparison.checked);
 			const avoidedPercent = delta?.vmexitsAvoidedPercent ?? null;
 			return [
-				isBaseline && !plain ? `${strategy.name} (baseline)` : strategy.name,
+				plain ? strategy.name : isBaseline ? `${labelOf(strategy)} (baseline)` : labelOf(strategy),
 				...(plain ? [String(strategy.exact)] : []),
 				marked(strategy, String(at("vmexits")), plain),
 				isBaseline ? (plain ? "0" : "-") : String(delta?.vmexitsAvoided ?? 0),
@@ -57,16 +59,16 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 				String(at("mmuLockWrite")),
 				number(strategy.cycles.guestCycles + strategy.cycles.hostCycles),
 				number(strategy.cycles.simulatedAccessesPerSecond === null ? null : Math.round(strategy.cycles.simulatedAccessesPerSecond)),
-				String(at("coherence.violations")),
+				violations === null ? (plain ? "" : "-") : String(violations),
 			];
 		}),
 	};
 }
 
 /** The replay's own speed. */
-export function speedLine({ result, strategies }: Comparison): string {
+export function speedLine({ result }: Comparison): string {
 	const { events, seconds, threads } = result;
-	return `replayed ${events} events under ${strategies.length} strategies in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
+	return `replayed ${events} events under ${result.strategies.length} strategies in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
 }
 
 /** What the marks of the table mean, where there are any; strategies with the same reason share a line. */

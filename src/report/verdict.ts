@@ -29,10 +29,15 @@ export function fidelityLine(held: Fidelity | NoFidelity): string {
 
 const exits = (strategy: ComparedStrategy): number => counterOf(strategy.replay.counters, "vmexits");
 
+/** An unsafe strategy is never named without saying so. */
+export function labelOf({ name, safe }: ComparedStrategy): string {
+	return safe ? name : `${name} (unsafe)`;
+}
+
 /** What each strategy avoids; names with the same count are told together. */
 function avoided(baseline: ComparedStrategy, others: readonly ComparedStrategy[]): string {
 	const groups = new Map<number, string[]>();
-	for (const strategy of others) groups.set(exits(strategy), [...(groups.get(exits(strategy)) ?? []), strategy.name]);
+	for (const strategy of others) groups.set(exits(strategy), [...(groups.get(exits(strategy)) ?? []), labelOf(strategy)]);
 	const base = exits(baseline);
 	const parts = [...groups].map(([count, names]) => {
 		const verb = (one: string, several: string): string => `${listed(names)} ${names.length > 1 ? several : one}`;
@@ -72,7 +77,7 @@ export function verdictLine(comparison: Comparison): string {
 	const estimates = estimatesOf(settings.costs, knowsAccesses(trace.header)).length;
 	const counts = `${certainty(strategies)}, ${GROUNDS[trace.header.access]}`;
 	const parts = [
-		`verdict: of ${plural(exits(baseline), "vmexit")} under ${baseline.name}${others.length === 0 ? "" : ` ${avoided(baseline, others)}`}`,
+		`verdict: of ${plural(exits(baseline), "vmexit")} under ${baseline.name}${others.length === 0 ? "" : `, ${avoided(baseline, others)}`}`,
 		counts,
 		...(estimates === 0 ? [] : [`cycles rest on ${plural(estimates, "estimate")}`]),
 	];

@@ -1,38 +1,11 @@
 // The engine's interface over the reference model: slow and obviously right. Tests hold the engine's results against it.
 
-import { type Machine, setsOf } from "../../src/machine/machine.js";
+import type { PhaseReplay, ReplayOptions, ReplayResult } from "../../src/engine/replay.js";
+import { setsOf } from "../../src/machine/machine.js";
 import { ReferenceModel } from "../../src/model/replay.js";
-import type { Strategy } from "../../src/strategies/steps.js";
 import { AgentKind } from "../../src/trace/kinds.js";
 import type { TraceReader } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
-
-export interface ReplayOptions {
-	readonly strategies: readonly Strategy[];
-	readonly machine: Machine;
-	readonly check: boolean;
-}
-export interface StrategyReplay {
-	readonly name: string;
-	readonly counters: BigUint64Array;
-	readonly violation: { readonly event: number; readonly rule: string; readonly agent: string; readonly address: number } | null;
-	readonly digest: string;
-}
-export interface PhaseReplay {
-	readonly phase: number;
-	readonly label: string;
-	readonly counters: BigUint64Array[];
-}
-export interface ReplayResult {
-	readonly strategies: StrategyReplay[];
-	readonly phases: PhaseReplay[];
-	readonly events: number;
-	readonly seconds: number;
-	readonly decodeSeconds: number;
-	readonly bytes: number;
-	readonly peakMemoryBytes: number;
-	readonly threads: number;
-}
 
 export function replayTrace(
 	trace: TraceReader,

@@ -10,6 +10,7 @@ interface Schema {
 	$defs: {
 		plain: { properties: { step: { enum: string[] } } };
 		bracket: { properties: { step: { enum: string[] } } };
+		writeProtected: { properties: { step: { const: string } } };
 		changePte: { properties: { step: { const: string } } };
 	};
 }

@@ -12,6 +12,8 @@ const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
 /** Captures outside the repository; they need not be there. */
 export const CAPTURES = fileURLToPath(new URL("../../../shared/data/captures/", import.meta.url));
 
+export const GUESTS = fileURLToPath(new URL("../../../shared/data/guests/", import.meta.url));
+
 export const fixture = (name: string): string => join(FIXTURES, `${name}.mmtrace`);
 
 /** A folder that is gone after `use`. */

@@ -1,0 +1,157 @@
+// What an operation does to the primary PTEs, decided once at its commit, whatever the strategies make of it (kernel.md 1.3 to 1.14).
+import { countAll } from "./counters";
+import {
+	allocate,
+	becomeKsm,
+	clearBit,
+	FrameBit,
+	ksmFrame,
+	lock,
+	shareContent,
+	sharedWritable,
+	UNLOCKED,
+	wordOf,
+	ZERO_PAGE,
+} from "./frames";
+import { Counter, Kind, OpFlag } from "./generated/constants";
+import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
+import { comparePages } from "./oracle";
+import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
+import { canProtect, changePte, clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { Operation } from "./steps";
+import { stripBit } from "./tlb";
+import { exists, firstVcpu, Mm, mmOf, strategies, tlbOf } from "./world";
+
+/** The one new PTE of an eligible operation, for change_pte; NO_FRAME if it maps none. */
+export let newFrame: u32 = 0;
+export let newWritable: bool = false;
+// @ts-ignore: decorator
+@inline
+export const NO_FRAME: u32 = 0xffff_ffff;
+
+/** End of a range that a record gives, clipped to what a page table can hold. */
+// @ts-ignore: decorator
+@inline
+export function rangeEnd(page: u64, pages: u64): u64 {
+	return min<u64>(page + pages, PAGE_LIMIT);
+}
+
+/** False: the PTEs are not what the operation expected (recheck, pte_same), or there is nothing to change. */
+export function decide(op: Operation): bool {
+	newFrame = NO_FRAME;
+	newWritable = false;
+	const kind = op.kind;
+	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.page, rangeEnd(op.page, op.pages), (op.flags & OpFlag.writable) == 0);
+	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork) return true;
+	if (kind == Kind.invalidate || (op.flags & OpFlag.failed) != 0) return false;
+	if (kind == Kind.cow || kind == Kind.unshare) decideCopy(op.mm, op.page, kind == Kind.unshare);
+	else if (kind == Kind.ksmReplace) decideReplace(op);
+	else {
+		// write_protect_page (1.4)
+		const pte = anonymous(op.mm, op.page);
+		if (!canProtect(pte)) return false;
+		newFrame = frameOf(pte);
+	}
+	return true;
+}
+
+/** The PTE of a page that KSM works on: one that the trace has not shown as a present anonymous page was filled unseen. */
+function anonymous(mm: Mm, page: u64): u32 {
+	const pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0 || frameOf(pte) == ZERO_PAGE) setPte(mm, page, allocate(), true);
+	return pteOf(mm, page);
+}
+
+/** wp_page_copy: a new page with the old one's content. */
+function decideCopy(mm: Mm, page: u64, unshare: bool): void {
+	const pte = pteOf(mm, page);
+	const isMapped = (pte & Bit.present) != 0;
+	const source = frameOf(pte);
+	newFrame = allocate();
+	if (isMapped) share(newFrame, source);
+	if (unshare) countAll(Counter.cowCopies_unshare);
+	else if (isMapped && source == ZERO_PAGE) countAll(Counter.cowCopies_zero);
+	else if (isMapped && (wordOf(source) & FrameBit.ksm) != 0) {
+		countAll(Counter.cowCopies_ksm);
+		countAll(Counter.cowBreaks);
+	} else countAll(Counter.cowCopies_shared);
+	newWritable = !unshare && writingAllowed(mm, page);
+}
+
+/** replace_page: the mapping moves to the KSM page (or the zero page), which has the same content (1.5). */
+function decideReplace(op: Operation): void {
+	lock(UNLOCKED);
+	const isZero = (op.flags & OpFlag.zeroPage) != 0;
+	newFrame = isZero ? ZERO_PAGE : ksmFrame(op.kpage);
+	if (isZero) countAll(Counter.ksmZeroMerges);
+	else if ((op.flags & OpFlag.undone) == 0) countAll(Counter.ksmMerges);
+}
+
+/** Two frames have the same content from now on, so a store to either has something to note again. */
+function share(frame: u32, source: u32): void {
+	shareContent(frame, source);
+	// Who could store to them without a fault has lost its TLB entry in this very operation, or is suspect; with one exception.
+	if (!sharedWritable) return;
+	for (let vcpu = firstVcpu; exists(vcpu); vcpu = vcpu.next) {
+		for (let strategy: u32 = 0; strategy < strategies; strategy++) stripBit(tlbOf(vcpu, strategy), TlbBit.ownContent);
+	}
+}
+
+/** set_pte, or what a range operation does to each of its PTEs. */
+export function apply(op: Operation): void {
+	const kind = op.kind;
+	const mm = op.mm;
+	const page = op.page;
+	if (kind == Kind.cow || kind == Kind.unshare) setPte(mm, page, newFrame, newWritable);
+	else if (kind == Kind.ksmWriteProtect) {
+		changePte(mm, page, Bit.writable | PteBit.dirty, 0);
+		clearBit(newFrame, FrameBit.exclusive);
+	} else if (kind == Kind.ksmReplace) {
+		const pte = pteOf(mm, page);
+		if ((pte & Bit.present) != 0) share(frameOf(pte), newFrame);
+		setPte(mm, page, newFrame, false);
+	} else applyRange(op);
+}
+
+function applyRange(op: Operation): void {
+	const table = op.mm.ptes;
+	const end = rangeEnd(op.page, op.pages);
+	const child = op.kind == Kind.fork ? mmOf(op.child) : op.mm;
+	for (let at = nextPresent(table, op.page, end); at < end; at = nextPresent(table, at, end)) {
+		const next = leafEnd(at, end);
+		let word = recordIn(table, leafOf(table, at), at);
+		for (; at < next; at++) {
+			const pte = load<u32>(word);
+			if ((pte & Bit.present) != 0) {
+				if (op.kind == Kind.zap) clearPteAt(word);
+				else if (op.kind == Kind.protect) protectPte(word, pte, (op.flags & OpFlag.writable) != 0);
+				else forkPte(word, pte, at, child);
+			}
+			word += 4;
+		}
+	}
+}
+
+/** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */
+function protectPte(at: usize, pte: u32, allowed: bool): void {
+	if (!allowed) store<u32>(at, pte & ~(<u32>Bit.writable));
+	else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
+}
+
+/** copy_present_pte: both sides read-only and shared (1.9). */
+function forkPte(at: usize, pte: u32, page: u64, child: Mm): void {
+	store<u32>(at, pte & ~(<u32>Bit.writable));
+	const frame = frameOf(pte);
+	if (frame != ZERO_PAGE) clearBit(frame, FrameBit.exclusive);
+	setPte(child, page, frame, false);
+}
+
+/** The write-protected page itself becomes KSM page `kpage` (try_to_merge_one_page returned 0 without one). */
+export function promote(mm: Mm, page: u64, kpage: u32, undone: bool): void {
+	lock(UNLOCKED);
+	if (!undone) countAll(Counter.ksmMerges);
+	const pte = anonymous(mm, page);
+	changePte(mm, page, Bit.writable, 0);
+	becomeKsm(frameOf(pte), kpage);
+	comparePages(mm, page, 1);
+}

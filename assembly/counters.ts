@@ -1,0 +1,85 @@
+// Counter blocks of u64: one of what is the same under every strategy (what the causes alone decide), then one a strategy. `settle` adds them up.
+import { COUNTERS, Counter } from "./generated/constants";
+import { reserve } from "./heap";
+
+// @ts-ignore: decorator
+@inline
+export const COUNTER_BYTES: usize = COUNTERS * 8;
+
+let common: usize = 0;
+let own: usize = 0;
+let totals: usize = 0;
+let strategies: u32 = 0;
+let referencesPerWalk: u64 = 0;
+
+/** Guest accesses that the event loop took itself, and how many of those missed the first look at a strategy's TLB (one u64 a strategy). */
+export let fastAccesses: u64 = 0;
+export let fastMisses: usize = 0;
+
+export function resetCounters(count: u32, walkReferences: u32): void {
+	strategies = count;
+	referencesPerWalk = walkReferences;
+	common = reserve(COUNTER_BYTES);
+	own = reserve(COUNTER_BYTES * count);
+	totals = reserve(COUNTER_BYTES * count);
+	fastMisses = reserve(<usize>count * 8);
+	fastAccesses = 0;
+}
+
+/** A counter that does not depend on the strategy. */
+// @ts-ignore: decorator
+@inline
+export function countAll(counter: i32): void {
+	const at = common + ((<usize>counter) << 3);
+	store<u64>(at, load<u64>(at) + 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function countAllBy(counter: i32, by: u64): void {
+	const at = common + ((<usize>counter) << 3);
+	store<u64>(at, load<u64>(at) + by);
+}
+
+// @ts-ignore: decorator
+@inline
+export function count(strategy: u32, counter: i32): void {
+	const at = own + <usize>strategy * COUNTER_BYTES + ((<usize>counter) << 3);
+	store<u64>(at, load<u64>(at) + 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function countBy(strategy: u32, counter: i32, by: u64): void {
+	const at = own + <usize>strategy * COUNTER_BYTES + ((<usize>counter) << 3);
+	store<u64>(at, load<u64>(at) + by);
+}
+
+/** Index of a site's counter: `bySite` lists the sites in their order, each with the same counters. */
+// @ts-ignore: decorator
+@inline
+export function siteCounter(site: u32, counter: i32): i32 {
+	return Counter.bySite_cow_count + <i32>site * (Counter.bySite_unshare_count - Counter.bySite_cow_count) + counter;
+}
+
+// @ts-ignore: decorator
+@inline
+export function addFastAccesses(accesses: u64): void {
+	fastAccesses += accesses;
+}
+
+/** What the strategies' counters are now: strategy after strategy in the order of COUNTER_PATHS. */
+export function settle(): usize {
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		const from = own + <usize>strategy * COUNTER_BYTES;
+		const to = totals + <usize>strategy * COUNTER_BYTES;
+		for (let at: usize = 0; at < COUNTER_BYTES; at += 8) store<u64>(to + at, load<u64>(common + at) + load<u64>(from + at));
+		// The event loop counts the rare misses; a hit is what did not miss.
+		const hits = fastAccesses - load<u64>(fastMisses + ((<usize>strategy) << 3));
+		const l1Hit = to + (Counter.tlb_l1Hit << 3);
+		store<u64>(l1Hit, load<u64>(l1Hit) + hits);
+		const walks = load<u64>(to + (Counter.walk_count << 3));
+		store<u64>(to + (Counter.walk_memoryReferences << 3), walks * referencesPerWalk);
+	}
+	return totals;
+}

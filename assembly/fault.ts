@@ -1,0 +1,308 @@
+// Accesses by a guest that leave the TLB: the EPT-violation cycle with its sequence and retry rule (kernel.md 3.3, 3.6; model.md section 3).
+// The host's side of a fault happens once, in `primaryEffect` and its like; KVM's side once for each strategy.
+import { count, countAll, siteCounter } from "./counters";
+import { breakOrReuse } from "./cow";
+import { isShared, writeContent } from "./frames";
+import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
+import { Bit, NO_PAGE, SpteBit } from "./layout";
+import { observe, suspect } from "./oracle";
+import { makeRecord } from "./pagetable";
+import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
+import { hvaOf, isReadOnly } from "./slots";
+import { absent, addLeafTable, causeOf, permits, siteOf, spteFor } from "./spte";
+import { translate } from "./walk";
+import { exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
+
+/** Accesses left pending under all strategies: most brackets end without any. */
+let pendingAccesses: u32 = 0;
+
+export function resetFaults(): void {
+	pendingAccesses = 0;
+}
+
+/** Accesses that write, as bits. */
+// @ts-ignore: decorator
+@inline
+export const WRITES: u32 = (1 << Access.guestWrite) | (1 << Access.hostWrite) | (1 << Access.deviceWrite);
+
+// @ts-ignore: decorator
+@inline
+export function isWrite(access: u32): bool {
+	return ((WRITES >> access) & 1) != 0;
+}
+
+/** Offset of an access among the counters of a cause: read, write, fetch. */
+// @ts-ignore: decorator
+@inline
+function accessOffset(access: u32): i32 {
+	return access == Access.guestWrite ? 1 : access == Access.guestFetch ? 2 : 0;
+}
+
+/**
+ * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
+ * taken in SMM on a page that is mapped in address space 0 is `other`. `spte`: of the address space that faulted; `spte0`: of address space 0.
+ */
+function countExit(strategy: u32, spte: u32, spte0: u32, access: u32): void {
+	const write = isWrite(access);
+	const present0 = (spte0 & Bit.present) != 0;
+	let cause: u32 = Cause.other;
+	if (!present0) cause = causeOf(spte0);
+	else if (write && (spte0 & Bit.writable) == 0) cause = Cause.readOnlySpte;
+	count(strategy, Counter.vmexits);
+	count(strategy, write ? Counter.vmexitsWrite : Counter.vmexitsRead);
+	count(strategy, (spte & Bit.present) != 0 ? Counter.vmexitsProtection : Counter.vmexitsNotPresent);
+	count(strategy, Counter.vmexitsByCause_firstTouch_read + 3 * <i32>cause + accessOffset(access));
+	if (!present0 && siteOf(spte0) != 0) count(strategy, siteCounter(siteOf(spte0) - 1, SiteCounter.exitsCaused));
+}
+
+/** A page of the range in progress: the part of mmu_invalidate_retry_hva that a bracket decides. */
+// @ts-ignore: decorator
+@inline
+function inHull(vm: Vm, strategy: u32, page: u64): bool {
+	const state = vmState(vm, strategy);
+	return state.inProgress > 0 && page >= state.hullStart && page < state.hullEnd;
+}
+
+/** Whether and why a fault is stale (mmu_invalidate_retry_hva): a retry cause, or firstTouch, which is none. */
+function staleBecause(vm: Vm, strategy: u32, page: u64, snapshot: u32, ownCow: bool): u32 {
+	if (inHull(vm, strategy, page)) return Cause.retryInProgress;
+	if (vmState(vm, strategy).seq == snapshot) return Cause.firstTouch;
+	return ownCow ? Cause.retryAfterCow : Cause.retryOther;
+}
+
+/** `at`: the SPTE of address space 0, off which the class of the fault that follows is read (see countExit). */
+function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): void {
+	count(strategy, Counter.vmexitsRetried);
+	if ((load<u32>(at) & Bit.present) == 0) store<u32>(at, absent(cause, 0));
+	const state = vcpuState(vcpu, strategy);
+	if (cause == Cause.retryInProgress) {
+		if (state.loop != gfn) count(strategy, Counter.inProgressLoops);
+		state.loop = gfn;
+	} else state.loop = NO_PAGE;
+}
+
+/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is. */
+function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, pte: u32): void {
+	const at = record + ((<usize>strategy) << 2);
+	count(strategy, Counter.vmexitsFixed);
+	count(strategy, (load<u32>(at) & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
+	const rights = isReadOnly(vcpu.vm, addressSpace, gfn) ? pte & ~(<u32>Bit.writable) : pte;
+	store<u32>(at, spteFor(rights, SpteBit.accessed));
+	addLeafTable(rootOf(vcpu.vm, addressSpace), gfn, record, strategy);
+	vcpuState(vcpu, strategy).loop = NO_PAGE;
+}
+
+/** What an access did to the primary page table. */
+const enum Effect {
+	none = 0,
+	copied = 1,
+	/** The VMA forbids the write. */
+	forbidden = 2,
+}
+
+/** Populate, reuse or copy: it depends on the causes alone, so that all strategies reach the same primary state. */
+function primaryEffect(mm: Mm, page: u64, write: bool, hint: u32): Effect {
+	const pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0) populateNone(mm, page, write, false);
+	else if (write && (pte & Bit.writable) == 0) {
+		if (!writingAllowed(mm, page)) return Effect.forbidden;
+		return breakOrReuse(mm, page, hint) ? Effect.copied : Effect.none;
+	}
+	return Effect.none;
+}
+
+/**
+ * An access of a complete log, under the strategies of `mask`: it repeats until it goes through, or is left pending while somebody's bracket
+ * is in progress. Under the others it hit the TLB, and then the host's side of it has nothing to do.
+ */
+export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: u32): void {
+	const vm = vcpu.vm;
+	const write = isWrite(access);
+	for (let rest = vcpu.pending & mask; rest != 0; rest &= rest - 1) resolvePending(vcpu, ctz(rest));
+	const page = hvaOf(vm, 0, gfn);
+	if (page == NO_PAGE) {
+		countAll(write ? Counter.mmio_write : Counter.mmio_read);
+		return;
+	}
+	const record = makeRecord(vm.root0, gfn);
+	let missed: u32 = 0;
+	for (let rest = mask; rest != 0; rest &= rest - 1) {
+		const strategy = ctz(rest);
+		if (translate(vcpu, strategy, record, gfn, write)) continue;
+		missed |= 1 << strategy;
+		vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
+		const spte = load<u32>(record + ((<usize>strategy) << 2));
+		countExit(strategy, spte, spte, access);
+	}
+	// A store to a read-only memslot reaches no host page: KVM emulates it.
+	const effect = write && isReadOnly(vm, 0, gfn) ? Effect.forbidden : primaryEffect(vm.mm, page, write, hint);
+	for (let rest = missed; rest != 0; rest &= rest - 1) {
+		const strategy = ctz(rest);
+		if (effect == Effect.forbidden) count(strategy, Counter.vmexitsEmulated);
+		else repeat(vcpu, strategy, record, gfn, page, access, effect == Effect.copied);
+	}
+}
+
+/** KVM's side of a fault, and the access again, until it goes through. */
+function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, access: u32, copied: bool): void {
+	const vm = vcpu.vm;
+	const at = record + ((<usize>strategy) << 2);
+	let snapshot = vcpuState(vcpu, strategy).retrySnapshot;
+	let ownCow = copied;
+	for (;;) {
+		const stale = staleBecause(vm, strategy, page, snapshot, ownCow);
+		if (stale == Cause.firstTouch) installNow(vcpu, strategy, 0, record, gfn, page);
+		else {
+			retried(vcpu, strategy, at, gfn, stale);
+			if (stale == Cause.retryInProgress) {
+				leavePending(vcpu, strategy, gfn, access);
+				return;
+			}
+		}
+		if (translate(vcpu, strategy, record, gfn, isWrite(access)) || stale == Cause.firstTouch) return;
+		ownCow = false;
+		snapshot = vmState(vm, strategy).seq;
+		countExit(strategy, load<u32>(at), load<u32>(at), access);
+	}
+}
+
+function installNow(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64): void {
+	const pte = pteOf(vcpu.vm.mm, page);
+	if ((pte & Bit.present) != 0) install(vcpu, strategy, addressSpace, record, gfn, pte);
+}
+
+/** It exits again when the bracket ends, or at this vCPU's next record. */
+function leavePending(vcpu: Vcpu, strategy: u32, gfn: u64, access: u32): void {
+	const state = vcpuState(vcpu, strategy);
+	state.pendingGfn = gfn;
+	state.pendingAccess = access;
+	vcpu.pending |= 1 << strategy;
+	pendingAccesses++;
+}
+
+/**
+ * An access that was left pending exits again; its effect on the primary page table was taken at its record, so what is installed has the PTE's
+ * rights as they are now. One try: whatever comes of it, the access is over.
+ */
+function resolvePending(vcpu: Vcpu, strategy: u32): void {
+	const vm = vcpu.vm;
+	const state = vcpuState(vcpu, strategy);
+	const gfn = state.pendingGfn;
+	const access = state.pendingAccess;
+	vcpu.pending &= ~(1 << strategy);
+	pendingAccesses--;
+	const page = hvaOf(vm, 0, gfn);
+	if (page == NO_PAGE || (pteOf(vm.mm, page) & Bit.present) == 0) return;
+	const record = makeRecord(vm.root0, gfn);
+	const at = record + ((<usize>strategy) << 2);
+	const spte = load<u32>(at);
+	if (permits(spte, isWrite(access))) return;
+	countExit(strategy, spte, spte, access);
+	if (inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
+	else installNow(vcpu, strategy, 0, record, gfn, page);
+}
+
+/** A bracket has ended: accesses that were stale because of it exit again. */
+export function resolveAllPending(): void {
+	if (pendingAccesses == 0) return;
+	for (let vcpu = firstVcpu; exists(vcpu); vcpu = vcpu.next) {
+		for (let rest = vcpu.pending; rest != 0; rest &= rest - 1) {
+			const strategy = ctz(rest);
+			const page = hvaOf(vcpu.vm, 0, vcpuState(vcpu, strategy).pendingGfn);
+			if (page == NO_PAGE || !inHull(vcpu.vm, strategy, page)) resolvePending(vcpu, strategy);
+		}
+	}
+}
+
+/** The oracle's part of an access that does not go through a TLB. */
+function see(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, frame: u32, write: bool): void {
+	if (((suspect >> strategy) & 1) != 0) observe(vcpu, strategy, addressSpace, gfn, frame, write);
+	else if (write) writeContent(frame, strategy);
+}
+
+/** kvm_page_fault of a capture without an access log: one attempt begins. */
+export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, filled: bool): void {
+	const vm = vcpu.vm;
+	const write = isWrite(access);
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).inFlight = false;
+	const page = hvaOf(vm, addressSpace, gfn);
+	if (page == NO_PAGE) {
+		countAll(write ? Counter.mmio_write : Counter.mmio_read);
+		return;
+	}
+	const record = makeRecord(rootOf(vm, addressSpace), gfn);
+	const record0 = makeRecord(vm.root0, gfn);
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		const at = record + ((<usize>strategy) << 2);
+		const spte = load<u32>(at);
+		if (permits(spte, write)) {
+			store<u32>(at, spte | SpteBit.accessed);
+			see(vcpu, strategy, addressSpace, gfn, frameOf(spte), write);
+		} else {
+			countExit(strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), access);
+			const state = vcpuState(vcpu, strategy);
+			state.inFlight = true;
+			state.ownCow = false;
+			state.snapshot = vmState(vm, strategy).seq;
+		}
+	}
+	if (write && isReadOnly(vm, addressSpace, gfn)) return;
+	if ((pteOf(vm.mm, page) & Bit.present) == 0) populateNone(vm.mm, page, write, filled);
+}
+
+/** The fault in flight has made a copy itself. */
+export function noteOwnCow(vcpu: Vcpu): void {
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).ownCow = true;
+}
+
+/** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
+export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, flags: u64): void {
+	const vm = vcpu.vm;
+	const mm = vm.mm;
+	const write = isWrite(access);
+	const derive = (flags & FaultFlag.deriveCopy) != 0;
+	const page = hvaOf(vm, addressSpace, gfn);
+	const emulated = write && isReadOnly(vm, addressSpace, gfn);
+	let copied = false;
+	if (page != NO_PAGE && !emulated) {
+		const before = pteOf(mm, page);
+		if ((before & Bit.present) == 0) populateNone(mm, page, write, false);
+		const pte = pteOf(mm, page);
+		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte))))
+			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
+	}
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		const state = vcpuState(vcpu, strategy);
+		const inFlight = state.inFlight;
+		state.inFlight = false;
+		if (!inFlight || page == NO_PAGE) continue;
+		if (emulated) count(strategy, Counter.vmexitsEmulated);
+		else {
+			if ((flags & FaultFlag.lateSnapshot) != 0) state.snapshot = vmState(vm, strategy).seq;
+			finishFault(vcpu, strategy, addressSpace, gfn, page, access, copied || state.ownCow);
+		}
+	}
+}
+
+function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, page: u64, access: u32, ownCow: bool): void {
+	const vm = vcpu.vm;
+	const write = isWrite(access);
+	const record = makeRecord(rootOf(vm, addressSpace), gfn);
+	const at = record + ((<usize>strategy) << 2);
+	const pte = pteOf(vm.mm, page);
+	let stale = staleBecause(vm, strategy, page, vcpuState(vcpu, strategy).snapshot, ownCow);
+	if (stale == Cause.firstTouch && !permits(pte, write)) stale = Cause.retryOther;
+	if (stale != Cause.firstTouch) {
+		retried(vcpu, strategy, makeRecord(vm.root0, gfn) + ((<usize>strategy) << 2), gfn, stale);
+		return;
+	}
+	const spte = load<u32>(at);
+	// The frame is the PTE's and the rights suffice: another vCPU was first.
+	if (permits(spte, write) && frameOf(spte) == frameOf(pte)) {
+		count(strategy, Counter.vmexitsSpurious);
+		store<u32>(at, spte | SpteBit.accessed);
+		return;
+	}
+	install(vcpu, strategy, addressSpace, record, gfn, pte);
+	see(vcpu, strategy, addressSpace, gfn, frameOf(pte), write);
+}

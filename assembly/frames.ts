@@ -1,0 +1,232 @@
+// Physical frames as the primary MMU counts them (kernel.md 1.2 to 1.6, I-18). Record of a frame: drawn in layout.ts.
+//
+//	word: mapcount, kpages, KSM, freed, exclusive | KSM page, or the next free frame | content class of strategy 0 .. S-1
+//
+// Content, for the oracle: class 0 is content that no other frame has, so that a store to a frame whose content is its own changes nothing.
+// Frames of one other class have the same content: a copy and its source, a merged page and the KSM page. Which content a frame has depends
+// on the strategy (a store that retries is made later), hence a class for each.
+//
+// A frame without a mapping is used again, unless a strategy may still translate to it (oracle.ts): the number of a frame means nothing.
+import { giveUp } from "./failure";
+import { Failure } from "./generated/constants";
+import { reserve } from "./heap";
+import { MAX_FRAMES } from "./layout";
+import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
+import { strategies } from "./world";
+
+/** Bits of a frame's word. */
+export const enum FrameBit {
+	/** PageAnonExclusive: a write fault may reuse it. */
+	exclusive = 1,
+	freed = 2,
+	ksm = 4,
+	/** It was more than one KSM page of the capture: its number is not used again. */
+	kpages = 8,
+}
+// @ts-ignore: decorator
+@inline
+const MAPCOUNT_SHIFT: u32 = 4;
+
+// @ts-ignore: decorator
+@inline
+const CHUNK_SHIFT: u32 = 12;
+/** Addresses of chunks of 4096 frames. */
+let chunks: usize = 0;
+let frameBytes: usize = 8;
+let made: u32 = 0;
+/** Free frames, and frames that lost their last mapping in the operation at hand; linked, 0 ends a list (the zero page is never free). */
+let freeList: u32 = 0;
+let limbo: u32 = 0;
+let classes: u32 = 0;
+/** Frame that ksmd holds locked between write_protect_page and the end of the merge; a write fault on it copies (1.2). */
+export let locked: u32 = 0xffff_ffff;
+/** A frame has had a writable PTE beside another mapping, so that storing to it is possible after its content was shared. */
+export let sharedWritable: bool = false;
+
+/** KSM page -> frame + 1. */
+const kpages = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+
+// @ts-ignore: decorator
+@inline
+export const ZERO_PAGE: u32 = 0;
+// @ts-ignore: decorator
+@inline
+export const UNLOCKED: u32 = 0xffff_ffff;
+
+export function resetFrames(): void {
+	chunks = reserve(<usize>(MAX_FRAMES >> CHUNK_SHIFT) * 4);
+	frameBytes = 8 + 4 * <usize>strategies;
+	made = 0;
+	freeList = 0;
+	limbo = 0;
+	classes = 0;
+	locked = UNLOCKED;
+	sharedWritable = false;
+	resetTable(kpages);
+	store<u32>(newFrame(), 0);
+}
+
+// @ts-ignore: decorator
+@inline
+export function frameAt(frame: u32): usize {
+	const chunk = <usize>load<u32>(chunks + ((<usize>(frame >> CHUNK_SHIFT)) << 2));
+	return chunk + <usize>(frame & ((1 << CHUNK_SHIFT) - 1)) * frameBytes;
+}
+
+function newFrame(): usize {
+	if (made >= MAX_FRAMES) giveUp(Failure.frames, made);
+	if ((made & ((1 << CHUNK_SHIFT) - 1)) == 0) {
+		store<u32>(chunks + ((<usize>(made >> CHUNK_SHIFT)) << 2), <u32>reserve(frameBytes << CHUNK_SHIFT));
+	}
+	return frameAt(made++);
+}
+
+/** A new private anonymous page, exclusive, with content of its own. */
+export function allocate(): u32 {
+	if (freeList == 0) {
+		store<u32>(newFrame(), FrameBit.exclusive);
+		return made - 1;
+	}
+	const frame = freeList;
+	const at = frameAt(frame);
+	freeList = load<u32>(at, 4);
+	memory.fill(at, 0, frameBytes);
+	store<u32>(at, FrameBit.exclusive);
+	return frame;
+}
+
+// @ts-ignore: decorator
+@inline
+export function wordOf(frame: u32): u32 {
+	return load<u32>(frameAt(frame));
+}
+
+// @ts-ignore: decorator
+@inline
+export function setBit(frame: u32, bit: u32): void {
+	const at = frameAt(frame);
+	store<u32>(at, load<u32>(at) | bit);
+}
+
+// @ts-ignore: decorator
+@inline
+export function clearBit(frame: u32, bit: u32): void {
+	const at = frameAt(frame);
+	store<u32>(at, load<u32>(at) & ~bit);
+}
+
+// @ts-ignore: decorator
+@inline
+export function mapcountOf(frame: u32): u32 {
+	return wordOf(frame) >> MAPCOUNT_SHIFT;
+}
+
+/** A zero page or a KSM page: always copied. */
+// @ts-ignore: decorator
+@inline
+export function isShared(frame: u32): bool {
+	return frame == ZERO_PAGE || (wordOf(frame) & FrameBit.ksm) != 0;
+}
+
+export function lock(frame: u32): void {
+	locked = frame;
+}
+
+export function noteSharedWritable(): void {
+	sharedWritable = true;
+}
+
+/** A PTE takes hold. Mappings of the zero page are not counted: nothing asks. */
+export function map(frame: u32): void {
+	if (frame == ZERO_PAGE) return;
+	const at = frameAt(frame);
+	const word = load<u32>(at);
+	if (word >> MAPCOUNT_SHIFT == (1 << 28) - 1) giveUp(Failure.frames, frame);
+	store<u32>(at, word + (1 << MAPCOUNT_SHIFT));
+}
+
+/** A PTE lets go. The last one frees the page (ksmd's own scan reference ends with the operation, 1.5). */
+export function unmap(frame: u32): void {
+	if (frame == ZERO_PAGE) return;
+	const at = frameAt(frame);
+	const word = load<u32>(at) - (1 << MAPCOUNT_SHIFT);
+	store<u32>(at, word);
+	if (word >> MAPCOUNT_SHIFT != 0) return;
+	store<u32>(at, word | FrameBit.freed);
+	if ((word & FrameBit.kpages) != 0) return;
+	const kpage = load<u32>(at, 4);
+	if ((word & FrameBit.ksm) != 0 && get(kpages, kpage) == frame + 1) remove(kpages, kpage);
+	store<u32>(at, limbo, 4);
+	limbo = frame;
+}
+
+/** After an operation: what it freed may be used again unless somebody may still translate to it, or ksmd holds it locked. */
+export function settleFreed(reusable: bool): void {
+	while (limbo != 0) {
+		const frame = limbo;
+		const at = frameAt(frame);
+		limbo = load<u32>(at, 4);
+		if (!reusable || frame == locked) continue;
+		store<u32>(at, freeList, 4);
+		freeList = frame;
+	}
+}
+
+/** The frame of a KSM page; one that entered the stable tree before the capture began is made here. */
+export function ksmFrame(kpage: u32): u32 {
+	const known = get(kpages, kpage);
+	if (known != 0 && (wordOf(known - 1) & FrameBit.freed) == 0) return known - 1;
+	const frame = allocate();
+	becomeKsm(frame, kpage);
+	return frame;
+}
+
+/** Page 0 is none: the frame is then merely no longer exclusive. */
+export function becomeKsm(frame: u32, kpage: u32): void {
+	const at = frameAt(frame);
+	const before = load<u32>(at, 4);
+	let word = load<u32>(at) & ~(<u32>FrameBit.exclusive | FrameBit.ksm);
+	if (kpage == 0 || (before != kpage && get(kpages, before) == frame + 1)) word |= FrameBit.kpages;
+	store<u32>(at, kpage == 0 ? word : word | FrameBit.ksm);
+	store<u32>(at, kpage, 4);
+	set(kpages, kpage, frame + 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function classAt(frame: u32, strategy: u32): usize {
+	return frameAt(frame) + 8 + ((<usize>strategy) << 2);
+}
+
+/** Give a frame the content of another, under every strategy. */
+export function shareContent(frame: u32, source: u32): void {
+	if (frame == source) return;
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		const at = classAt(source, strategy);
+		let content = load<u32>(at);
+		if (content == 0) {
+			content = ++classes;
+			if (content == 0) giveUp(Failure.frames, made);
+			store<u32>(at, content);
+		}
+		store<u32>(classAt(frame, strategy), content);
+	}
+}
+
+/** Whether two frames have the same content. */
+export function sameContent(a: u32, b: u32, strategy: u32): bool {
+	const content = load<u32>(classAt(a, strategy));
+	return a == b || (content != 0 && content == load<u32>(classAt(b, strategy)));
+}
+
+/** A store: from now on the content is the frame's own. */
+// @ts-ignore: decorator
+@inline
+export function writeContent(frame: u32, strategy: u32): void {
+	const at = classAt(frame, strategy);
+	if (load<u32>(at) != 0) store<u32>(at, 0);
+}
+
+export function writeContentAll(frame: u32): void {
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) writeContent(frame, strategy);
+}

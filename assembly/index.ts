@@ -1,0 +1,146 @@
+// What the host calls: src/engine/engine.ts. No export has default parameters (plain WebAssembly callers would trap); addresses come back
+// signed.
+import { resetCounters, settle } from "./counters";
+import { openBlock, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
+import { clearFailure, failure, failureAt, failureDetail } from "./failure";
+import { resetFaults } from "./fault";
+import { resetFrames } from "./frames";
+import { resetHeap } from "./heap";
+import { resetHost } from "./host";
+import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
+import { argument, resetOperations } from "./operations";
+import { resetOracle, violationOf } from "./oracle";
+import { next, replay, startBlock } from "./replay";
+import { resetSlots } from "./slots";
+import { reservePrograms, startSteps } from "./steps";
+import { setGeometry } from "./tlb";
+import { Mm, resetWorld, Vm } from "./world";
+
+/**
+ * Begin an empty world. Returns where the strategies' encoded programs go, one after the other; `start` follows.
+ * `walkReferences`: memory references of one two-dimensional walk; `memoryPages`: WebAssembly pages that the world may use.
+ */
+export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferences: u32, memoryPages: u32): usize {
+	clearFailure();
+	resetHeap(memoryPages);
+	resetWorld(count, copiesRecorded);
+	resetCounters(count, walkReferences);
+	resetFrames();
+	resetSlots();
+	resetOracle(check);
+	resetFaults();
+	resetOperations();
+	resetDecode();
+	resetListing();
+	return reservePrograms();
+}
+
+/** The programs are in place. Sets and ways of the TLBs' levels. */
+export function start(sets1: u32, ways1: u32, sets2: u32, ways2: u32): void {
+	setGeometry(sets1, ways1, sets2, ways2);
+	resetHost();
+	startSteps();
+}
+
+/** Where a block's payload of `bytes` goes. */
+export function payloadBuffer(bytes: u32): usize {
+	return reservePayload(bytes);
+}
+
+/** The payload is in place: find and check its columns. False: see the failure. */
+export function decode(bytes: u32, events: u32, firstSequence: f64, maxEntries: u32, maxString: u32): bool {
+	clearFailure();
+	if (!openBlock(bytes, events, maxEntries, maxString)) return false;
+	startBlock(<u64>firstSequence);
+	return true;
+}
+
+/** Replay the block from where it stopped; a Stop. */
+export function run(): u32 {
+	return replay();
+}
+
+/** Records of the block that are replayed: after a failure, the index of the one to blame. */
+export function position(): u32 {
+	return next;
+}
+
+export function failureCode(): u32 {
+	return failure;
+}
+
+export function failureOffset(): u32 {
+	return failureAt;
+}
+
+export function failureNumber(): f64 {
+	return <f64>failureDetail;
+}
+
+/** Phase and label of the mark at which `run` stopped. */
+export function markPhase(): f64 {
+	return <f64>argument(0);
+}
+
+export function markLabel(): usize {
+	return stringAt(<u32>argument(2));
+}
+
+export function markLabelBytes(): u32 {
+	return stringLength(<u32>argument(2));
+}
+
+/** The counters as they are now: u64, strategy after strategy. */
+export function counters(): usize {
+	return settle();
+}
+
+/** A strategy's first violation of coherence: its rule (0 = none) and what belongs to it. */
+export function violationRule(strategy: u32): u32 {
+	return violationOf(strategy).rule;
+}
+
+export function violationEvent(strategy: u32): f64 {
+	return <f64>violationOf(strategy).event;
+}
+
+export function violationGfn(strategy: u32): f64 {
+	return <f64>violationOf(strategy).gfn;
+}
+
+export function violationVm(strategy: u32): u32 {
+	return violationOf(strategy).vm;
+}
+
+export function violationVcpu(strategy: u32): u32 {
+	return violationOf(strategy).vcpu;
+}
+
+// The state, as listing.ts has it.
+export function mmAfter(at: usize): usize {
+	return nextMm(at);
+}
+
+export function mmId(at: usize): u32 {
+	return changetype<Mm>(at).id;
+}
+
+export function vmAfter(at: usize): usize {
+	return nextVm(at);
+}
+
+export function vmId(at: usize): u32 {
+	return changetype<Vm>(at).id;
+}
+
+export function beginListing(): usize {
+	return startListing();
+}
+
+export function morePtes(mm: usize): u32 {
+	return listPtes(changetype<Mm>(mm));
+}
+
+export function moreSptes(vm: usize, addressSpace: u32, strategy: u32): u32 {
+	return listSptes(changetype<Vm>(vm), addressSpace, strategy);
+}

@@ -1,0 +1,104 @@
+// The memory map and every packed word. Records with named fields are the @unmanaged classes of world.ts; what follows one of them, an array
+// for each strategy, is drawn here.
+//
+//	0 ............ 65536 ............... __heap_base ............................................................ memory.size
+//	| nothing: a   | static data         | arena, one bump pointer, 64-byte steps, zeroed (heap.ts)                        |
+//	| null pointer | (tables of numbers) | counters | programs | block buffers | VMs, vCPUs with TLBs | tables | frames ... |
+//
+// One page of guest memory, S strategies:
+//
+//	primary page table of an mm, by hva page          TDP page table of a VM and address space, by gfn
+//	root -> 512 -> 512 -> leaf: header, 512 x PTE     root -> 512 -> 512 -> leaf: header, 512 x { SPTE of strategy 0 .. S-1 }
+//
+//	PTE   | frame 28 | 0 read-only VMA 1 | D 1 | W 1 | P 1 |     the frame stays 0 while P is 0; the VMA bit is there with or without P
+//	         31..4          3               2     1     0
+//	SPTE  | frame 28 | E 1 | A 1 | W 1 | P 1 |                   present. E: made by change_pte, not used since it was (A)
+//	         31..4      3     2     1     0
+//	      | 0 .. | site + 1: 4 | cause 4 | 0 4 |                 absent: why, as the cause of the vmexit that follows; 0 = never touched
+//	         31..12  11..8         7..4   3..0
+//	TLB   | frame 28 | 0 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
+//	frame | mapcount 28 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page, then the content class of each strategy
+
+import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
+
+/** Bits that PTE, SPTE and TLB entry have in the same place. */
+export const enum Bit {
+	present = 1,
+	writable = 2,
+}
+export const enum PteBit {
+	dirty = 4,
+	readOnlyVma = 8,
+}
+export const enum SpteBit {
+	accessed = 4,
+	established = 8,
+}
+export const enum TlbBit {
+	ownContent = 4,
+}
+// @ts-ignore: decorator
+@inline
+export const FRAME_SHIFT: u32 = 4;
+// @ts-ignore: decorator
+@inline
+export const FRAME_MASK: u32 = 0xffff_fff0;
+/** What two entries of one page must have in common: the frame, and that there is one. */
+// @ts-ignore: decorator
+@inline
+export const TARGET_MASK: u32 = 0xffff_fff1;
+// @ts-ignore: decorator
+@inline
+export const MAX_FRAMES: u32 = 1 << 28;
+
+// @ts-ignore: decorator
+@inline
+export const CAUSE_SHIFT: u32 = 4;
+// @ts-ignore: decorator
+@inline
+export const SITE_SHIFT: u32 = 8;
+
+/** Page numbers have 36 bits: 48-bit addresses, four levels of nine. */
+// @ts-ignore: decorator
+@inline
+export const PAGE_LIMIT: u64 = 1 << 36;
+/** No page: what a gfn outside every memslot has. */
+// @ts-ignore: decorator
+@inline
+export const NO_PAGE: u64 = 0xffff_ffff_ffff_ffff;
+
+// A node of a page table has 512 entries. An entry of a directory is 0 (nothing below), VMA_READ_ONLY (nothing below, and no PTE that
+// appears there may be writable: primary tables), or the address of the node below.
+// @ts-ignore: decorator
+@inline
+export const LEVEL_BITS: u32 = 9;
+// @ts-ignore: decorator
+@inline
+export const NODE_ENTRIES: u32 = 512;
+// @ts-ignore: decorator
+@inline
+export const DIRECTORY_BYTES: usize = 2048;
+// @ts-ignore: decorator
+@inline
+export const VMA_READ_ONLY: u32 = 1;
+/**
+ * Header of a leaf. TDP: the strategies in whose table it exists (u32), as model Vm.TdpRoot has it, and those in which it stands for a 2 MiB leaf,
+ * whose 512 entries come and go together (u32). Primary: whether one huge PMD maps it (u32).
+ */
+// @ts-ignore: decorator
+@inline
+export const LEAF_HEADER_BYTES: usize = 64;
+/** Place of the 2 MiB leaves in the header of a TDP leaf. */
+// @ts-ignore: decorator
+@inline
+export const HUGE_LEAVES: usize = 4;
+
+/** Step lists of one strategy: as encodeStrategy makes them. */
+// @ts-ignore: decorator
+@inline
+export const PROGRAM_BYTES: usize = OPERATION_KINDS * STEP_LIST_BYTES;
+
+/** A tag that no page has. */
+// @ts-ignore: decorator
+@inline
+export const NO_TAG: u32 = 0xffff_ffff;

@@ -1,0 +1,290 @@
+// The records that are operations: their arguments, checked before use (src/trace/kinds.ts, Operation), and what each starts.
+
+import { promote, rangeEnd } from "./change";
+import { countAll, countBy, siteCounter } from "./counters";
+import { Agent, argumentEnd, payload, stringCount } from "./decode";
+import { refuse } from "./failure";
+import { faultBegin, faultEnd, guestAccess, isWrite, noteOwnCow, resolveAllPending } from "./fault";
+import { allocate, lock, settleFreed, UNLOCKED, ZERO_PAGE } from "./frames";
+import {
+	AgentKind,
+	ARITY,
+	Cause,
+	Code,
+	Counter,
+	Failure,
+	FaultFlag,
+	Kind,
+	MAXIMA,
+	OpFlag,
+	Point,
+	Site,
+	SiteCounter,
+} from "./generated/constants";
+import { hostAccess } from "./host";
+import { Bit, PAGE_LIMIT } from "./layout";
+import { comparePages, suspect, suspectAll } from "./oracle";
+import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
+import { clearPteAt, frameOf, pteOf, setPte } from "./primary";
+import { removeSlot, setSlot } from "./slots";
+import { dropLeafTables, zapRange } from "./spte";
+import { begin, closeOperation, commit, end, flushVcpus, Operation, openOperation, wholeOperation } from "./steps";
+import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
+import { taggedPages } from "./tlb";
+import { bad, cursor, readVarint, startReading } from "./varint";
+import { allStrategies, HostThread, Mm, mmOf, rootOf, strategies, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
+
+// @ts-ignore: decorator
+@inline
+const MAX_ARGUMENTS: u32 = 8;
+/** The arguments of the record at hand, u64 each. */
+const values: usize = memory.data(64);
+/** Flag of struct kvm_userspace_memory_region. */
+// @ts-ignore: decorator
+@inline
+const KVM_MEM_READONLY: u64 = 2;
+/** Open operations by their window. */
+const windows = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+
+/** The code of the record that `operate` took last, and its mark's phase and label. */
+export let code: u32 = 0;
+
+export function resetOperations(): void {
+	resetTable(windows);
+}
+
+// @ts-ignore: decorator
+@inline
+export function argument(index: u32): u64 {
+	return load<u64>(values + ((<usize>index) << 3));
+}
+
+/** Read code and arguments at an address of the argument column; the address behind them, or 0 where they are not valid. */
+function readArguments(from: usize): usize {
+	const at = <u32>(from - payload);
+	startReading(from, argumentEnd);
+	const number = readVarint();
+	if (bad != 0) return fail(Failure.argumentsEnd, 0, at);
+	const arity: u32 = number < 64 ? load<u8>(ARITY + <usize>number) : 255;
+	if (arity == 255) return fail(Failure.operationCode, number, at);
+	code = <u32>number;
+	if (readVarint() != arity || bad != 0) return fail(Failure.argumentCount, number, at);
+	for (let index: u32 = 0; index < arity; index++) {
+		const value = readVarint();
+		const maximum: u32 = load<u8>(MAXIMA + <usize>code * MAX_ARGUMENTS + index);
+		if (bad != 0 || value >> 53 != 0 || (maximum != 255 && value > maximum)) return fail(Failure.argumentValue, number, at);
+		store<u64>(values + ((<usize>index) << 3), value);
+	}
+	return cursor;
+}
+
+function fail(failure: u32, detail: u64, at: u32): usize {
+	refuse(failure, detail, at);
+	return 0;
+}
+
+function vmFor(agent: Agent): Vm {
+	return vmOf(agent.vmId, agent.mmId);
+}
+
+function vcpuFor(agent: Agent): Vcpu {
+	return vcpuOf(vmFor(agent), agent.vcpuId);
+}
+
+/** An access that the event loop does not take itself: of an agent that it meets first in this block, of a host thread or a device, or hinted. */
+export function access(agent: Agent, kind: u32, page: u64, hint: u32, at: u32): bool {
+	const write = isWrite(kind);
+	if (agent.kind == AgentKind.guest) {
+		countAll(write ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
+		if (agent.vcpu == 0) agent.vcpu = changetype<usize>(vcpuFor(agent));
+		guestAccess(changetype<Vcpu>(agent.vcpu), page, kind, hint, allStrategies);
+	} else if (agent.kind == AgentKind.host) {
+		countAll(write ? Counter.accesses_hostWrite : Counter.accesses_hostRead);
+		if (page >= PAGE_LIMIT) return refuse(Failure.pageLimit, page, at);
+		if (agent.thread == 0) agent.thread = changetype<usize>(threadOf(mmOf(agent.mmId), agent.threadId));
+		hostAccess(changetype<HostThread>(agent.thread), page, write, hint);
+	} else countAll(write ? Counter.accesses_deviceWrite : Counter.accesses_deviceRead);
+	return true;
+}
+
+/** Replay an operation whose arguments begin at `from`. Returns the address behind them; 0 with the failure noted. */
+export function operate(agent: Agent, page: u64, from: usize): usize {
+	const next = readArguments(from);
+	if (next == 0) return 0;
+	const at = <u32>(from - payload);
+	let valid = true;
+	switch (code) {
+		case Code.access:
+			valid = access(agent, <u32>argument(0), page, <u32>argument(1), at);
+			break;
+		case Code.fault:
+			fault(agent, page);
+			break;
+		case Code.mmio:
+			countAll(isWrite(<u32>argument(0)) ? Counter.mmio_write : Counter.mmio_read);
+			if (argument(1) != 0) countAll(Counter.mmio_reserved);
+			break;
+		case Code.memslot:
+			valid = memslot(agent, page, at);
+			break;
+		case Code.exit:
+			exit(mmOf(agent.mmId));
+			break;
+		case Code.mark:
+			if (argument(2) >= stringCount) valid = refuse(Failure.stringIndex, argument(2), at);
+			break;
+		default:
+			if (page >= PAGE_LIMIT) valid = refuse(Failure.pageLimit, page, at);
+			else if (code == Code.populate) populate(mmOf(agent.mmId), page, argument(0), <u32>min<u64>(argument(1), 255));
+			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
+			else bracket(agent, page);
+	}
+	return valid ? next : 0;
+}
+
+function ksmPage(agent: Agent, page: u64, at: u32): bool {
+	const kpage = argument(code == Code.ksmPromote ? 0 : 3);
+	if (kpage >> 32 != 0) return refuse(Failure.kpage, kpage, at);
+	if (code == Code.ksmPromote) promote(mmOf(agent.mmId), page, <u32>kpage, (argument(1) & OpFlag.undone) != 0);
+	else bracket(agent, page);
+	return true;
+}
+
+function fault(agent: Agent, gfn: u64): void {
+	const point = <u32>argument(0);
+	const kind = <u32>argument(1);
+	const flags = argument(2);
+	const addressSpace: u32 = (flags & FaultFlag.smm) != 0 ? 1 : 0;
+	const vcpu = vcpuFor(agent);
+	if (point != Point.end) {
+		countAll(isWrite(kind) ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
+		faultBegin(vcpu, addressSpace, gfn, kind, (flags & FaultFlag.filled) != 0);
+	}
+	if (point != Point.begin) faultEnd(vcpu, addressSpace, gfn, kind, flags);
+}
+
+/** State 0: no PTE, 1: a private writable page each, 2: the zero page. No kernel event. */
+function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
+	const last = rangeEnd(page, pages);
+	if (state == 1 || state == 2) {
+		for (let at = page; at < last; at++) setPte(mm, at, state == 1 ? allocate() : ZERO_PAGE, state == 1);
+	} else clearRange(mm, page, last);
+	comparePages(mm, page, pages);
+	settleFreed(suspect == 0);
+}
+
+function clearRange(mm: Mm, page: u64, last: u64): void {
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
+		const next = leafEnd(at, last);
+		let word = recordIn(mm.ptes, leafOf(mm.ptes, at), at);
+		for (; at < next; at++) {
+			clearPteAt(word);
+			word += 4;
+		}
+	}
+}
+
+function exit(mm: Mm): void {
+	clearRange(mm, 0, PAGE_LIMIT);
+	comparePages(mm, 0, PAGE_LIMIT);
+	settleFreed(suspect == 0);
+}
+
+/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
+function memslot(agent: Agent, page: u64, at: u32): bool {
+	const slot = argument(0);
+	const gfn = argument(2);
+	const pages = argument(3);
+	if (argument(1) > 1) return refuse(Failure.addressSpace, argument(1), at);
+	const addressSpace = <u32>argument(1);
+	const vm = vmFor(agent);
+	countAll(siteCounter(Site.memslot, SiteCounter.count));
+	if (pages != 0) {
+		if (page + pages > PAGE_LIMIT) return refuse(Failure.pageLimit, page + pages, at);
+		if (gfn + pages > min<u64>(PAGE_LIMIT, taggedPages)) return refuse(Failure.pageLimit, gfn + pages, at);
+		const readOnly = (argument(4) & KVM_MEM_READONLY) != 0;
+		if (!setSlot(vm, slot, addressSpace, gfn, page, pages, readOnly)) suspectAll();
+		return true;
+	}
+	if (!removeSlot(vm, slot, addressSpace)) return true;
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		let zapped: u64 = 0;
+		for (let as: u32 = 0; as < 2; as++) zapped += zapRange(rootOf(vm, as), 0, PAGE_LIMIT, strategy, Cause.kvmZap, Site.memslot);
+		countBy(strategy, siteCounter(Site.memslot, SiteCounter.sptePresent), zapped);
+		flushVcpus(vm, strategy);
+	}
+	for (let as: u32 = 0; as < 2; as++) dropLeafTables(rootOf(vm, as), PAGE_LIMIT);
+	return true;
+}
+
+/** An operation with a step table, whole or one of its points. Windows of operations that never began are passed over. */
+function bracket(agent: Agent, page: u64): void {
+	const point = <u32>argument(0);
+	const window = argument(1);
+	if (point == Point.whole) {
+		const op = describe(agent, page, true);
+		begin(op);
+		commit(op);
+		finish(op);
+	} else if (point == Point.begin) {
+		const op = describe(agent, page, false);
+		const forgotten = get(windows, window);
+		if (forgotten != 0) closeOperation(changetype<Operation>(forgotten));
+		set(windows, window, <u32>changetype<usize>(op));
+		begin(op);
+	} else {
+		const open = get(windows, window);
+		if (open == 0) return;
+		const op = changetype<Operation>(open);
+		if (point == Point.commit) commit(op);
+		else {
+			finish(op);
+			remove(windows, window);
+			closeOperation(op);
+		}
+	}
+}
+
+function finish(op: Operation): void {
+	end(op);
+	if ((recordFlags() & OpFlag.unlocks) != 0) lock(UNLOCKED);
+	resolveAllPending();
+}
+
+/** The `flags` argument of the record at hand: at the end it is the end's own. */
+function recordFlags(): u32 {
+	if (code == Code.zap || code == Code.invalidate || code == Code.fork) return 0;
+	return <u32>argument(code == Code.protect ? 4 : 2);
+}
+
+/** What the record says of an operation that begins; counted and noted as the begin of its kind is. */
+function describe(agent: Agent, page: u64, isWhole: bool): Operation {
+	const mm = mmOf(agent.mmId);
+	let kind: u32 = Kind.invalidate;
+	let pages: u64 = 1;
+	if (code == Code.ksmWriteProtect) {
+		kind = Kind.ksmWriteProtect;
+		countAll(Counter.ksmWriteProtects);
+		const pte = pteOf(mm, page);
+		lock((pte & Bit.present) == 0 ? UNLOCKED : frameOf(pte));
+	} else if (code == Code.ksmReplace) {
+		kind = Kind.ksmReplace;
+		countAll(Counter.ksmReplaces);
+	} else if (code == Code.cow) {
+		kind = Kind.cow;
+		if ((recordFlags() & OpFlag.ownFault) != 0) noteOwnCow(vcpuFor(agent));
+	} else if (code == Code.unshare) kind = Kind.unshare;
+	else {
+		pages = argument(2);
+		if (code == Code.zap) kind = Kind.zap;
+		else if (code == Code.protect) kind = Kind.protect;
+		else if (code == Code.fork) kind = Kind.fork;
+	}
+	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
+	op.flags = recordFlags();
+	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
+	if (kind == Kind.fork) {
+		op.child = <u32>argument(4);
+	}
+	return op;
+}

@@ -1,0 +1,96 @@
+// PTEs of an mm by hva page (kernel.md 1). What happens here follows from the causes alone, so that one table serves all strategies.
+import { countAll } from "./counters";
+import {
+	allocate,
+	FrameBit,
+	frameAt,
+	isShared,
+	locked,
+	map,
+	mapcountOf,
+	noteSharedWritable,
+	setBit,
+	unmap,
+	wordOf,
+	ZERO_PAGE,
+} from "./frames";
+import { Counter, Hint } from "./generated/constants";
+import { Bit, FRAME_SHIFT, PteBit } from "./layout";
+import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
+import { copiesRecorded, Mm } from "./world";
+
+/** The PTE of a page; without the present bit where there is none. */
+// @ts-ignore: decorator
+@inline
+export function pteOf(mm: Mm, page: u64): u32 {
+	const at = findRecord(mm.ptes, page);
+	return at == 0 ? 0 : load<u32>(at);
+}
+
+// @ts-ignore: decorator
+@inline
+export function frameOf(pte: u32): u32 {
+	return pte >> FRAME_SHIFT;
+}
+
+/** set_pte: the old page, if any, loses this mapping. */
+export function setPte(mm: Mm, page: u64, frame: u32, writable: bool): void {
+	const at = makeRecord(mm.ptes, page);
+	const old = load<u32>(at);
+	map(frame);
+	if ((old & Bit.present) != 0) unmap(frameOf(old));
+	const rights: u32 = writable ? Bit.present | Bit.writable | PteBit.dirty : Bit.present;
+	store<u32>(at, (frame << FRAME_SHIFT) | rights | (old & PteBit.readOnlyVma));
+}
+
+/** Change bits of a PTE that is there. */
+// @ts-ignore: decorator
+@inline
+export function changePte(mm: Mm, page: u64, clear: u32, set: u32): void {
+	const at = findRecord(mm.ptes, page);
+	store<u32>(at, (load<u32>(at) & ~clear) | set);
+}
+
+/** The PTE at an address goes. */
+export function clearPteAt(at: usize): void {
+	const old = load<u32>(at);
+	if ((old & Bit.present) == 0) return;
+	store<u32>(at, old & PteBit.readOnlyVma);
+	unmap(frameOf(old));
+}
+
+// @ts-ignore: decorator
+@inline
+export function writingAllowed(mm: Mm, page: u64): bool {
+	return !vmaReadOnly(mm.ptes, page);
+}
+
+/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
+export function populateNone(mm: Mm, page: u64, write: bool, filled: bool): void {
+	if (write || filled) setPte(mm, page, allocate(), writingAllowed(mm, page));
+	else setPte(mm, page, ZERO_PAGE, false);
+}
+
+/** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
+export function mustCopy(frame: u32, hint: u32): bool {
+	if (isShared(frame) || hint == Hint.copy) return true;
+	if (hint == Hint.reuse) return false;
+	if (locked == frame) return true;
+	if ((wordOf(frame) & FrameBit.exclusive) != 0) return false;
+	return !copiesRecorded && mapcountOf(frame) > 1;
+}
+
+/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
+export function reuse(mm: Mm, page: u64, frame: u32): void {
+	countAll(Counter.cowReuses);
+	changePte(mm, page, 0, Bit.writable | PteBit.dirty);
+	setBit(frame, FrameBit.exclusive);
+	// References that a trace does not show can make the kernel reuse a page that others map.
+	if (mapcountOf(frame) > 1) noteSharedWritable();
+}
+
+/** write_protect_page acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
+export function canProtect(pte: u32): bool {
+	if ((pte & Bit.present) == 0) return false;
+	return (pte & (Bit.writable | PteBit.dirty)) != 0 || (load<u32>(frameAt(frameOf(pte))) & FrameBit.exclusive) != 0;
+}

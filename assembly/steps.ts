@@ -1,0 +1,355 @@
+// The step programs (src/strategies/steps.ts): what KVM does at each step of an operation, under each strategy's own list (kernel.md 1.3 to
+// 1.14, 3.2, 3.4, 10.1). An operation is open from its begin to its end; a list is cut at the page-table lock: up to range-start is the
+// begin, lock to unlock the commit, range-end and later the end. The primary page table changes once, for all strategies.
+import { apply, decide, NO_FRAME, newFrame, newWritable } from "./change";
+import { count, countAll, siteCounter } from "./counters";
+import { settleFreed } from "./frames";
+import { Cause, Counter, Kind, OPERATION_KINDS, OpFlag, SiteCounter, STEP_LIST_BYTES, StepCode, StepParam } from "./generated/constants";
+import { enlarge, give, reserve, take } from "./heap";
+import { flushThreads } from "./host";
+import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
+import { compareCollected, comparePages, suspect, suspectOne } from "./oracle";
+import { leafOf, makeRecord } from "./pagetable";
+import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
+import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
+import { flush } from "./tlb";
+import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vmState } from "./world";
+
+/** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
+@unmanaged
+export class Operation {
+	page: u64;
+	pages: u64;
+	/** A Kind; also the site of its counters. */
+	kind: u32;
+	/** OpFlag */
+	flags: u32;
+	mm: Mm;
+	kpage: u32;
+	/** fork: the id of the child's mm. */
+	child: u32;
+	/** Addresses of the VMs whose memslots the bracket's start hit: their end must pair. */
+	hits: usize;
+	hitBytes: usize;
+	hitCount: u32;
+	/** Flushes that change_pte has left to flush-guests: a list. */
+	unflushed: Unflushed;
+}
+
+/** A VM whose guest TLBs a strategy has yet to flush. */
+@unmanaged
+export class Unflushed {
+	next: Unflushed;
+	vm: Vm;
+	strategy: u32;
+}
+
+let programs: usize = 0;
+let whole: usize = 0;
+/** Kinds (bits) whose lists flush the primary TLB, and whose lists set the PTE: the same in all strategies, the host sees to that. */
+let flushing: u32 = 0;
+let setting: u32 = 0;
+
+/** Room for the strategies' programs; `startSteps` once they are there. */
+export function reservePrograms(): usize {
+	programs = reserve(PROGRAM_BYTES * strategies);
+	return programs;
+}
+
+export function startSteps(): void {
+	whole = reserve(operationBytes());
+	flushing = 0;
+	setting = 0;
+	for (let kind: u32 = 0; kind < <u32>OPERATION_KINDS; kind++) {
+		for (let step = program(0, kind); load<u8>(step) != 0; step += 2) {
+			if (load<u8>(step) == StepCode.clearFlush) flushing |= 1 << kind;
+			if (load<u8>(step) == StepCode.setPte) setting |= 1 << kind;
+		}
+	}
+}
+
+// @ts-ignore: decorator
+@inline
+function program(strategy: u32, kind: u32): usize {
+	return programs + <usize>strategy * PROGRAM_BYTES + <usize>kind * STEP_LIST_BYTES;
+}
+
+function operationBytes(): usize {
+	return offsetof<Operation>() + 4 * <usize>strategies;
+}
+
+// @ts-ignore: decorator
+@inline
+function brackets(op: Operation, strategy: u32): usize {
+	return changetype<usize>(op) + offsetof<Operation>() + ((<usize>strategy) << 2);
+}
+
+function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operation {
+	op.kind = kind;
+	op.flags = 0;
+	op.mm = mm;
+	op.page = page;
+	op.pages = pages;
+	op.hitCount = 0;
+	op.unflushed = changetype<Unflushed>(0);
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
+	return op;
+}
+
+/** An operation that runs to its end at once; valid until the next one. */
+export function wholeOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operation {
+	return start(changetype<Operation>(whole), kind, mm, page, pages);
+}
+
+/** An operation with its points apart; `closeOperation` gives it back. */
+export function openOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operation {
+	return start(changetype<Operation>(take(operationBytes())), kind, mm, page, pages);
+}
+
+export function closeOperation(op: Operation): void {
+	while (exists(op.unflushed)) dropFirstUnflushed(op);
+	if (op.hits != 0) give(op.hits, op.hitBytes);
+	give(changetype<usize>(op), operationBytes());
+}
+
+function dropFirstUnflushed(op: Operation): void {
+	const first = op.unflushed;
+	op.unflushed = first.next;
+	give(changetype<usize>(first), offsetof<Unflushed>());
+}
+
+// @ts-ignore: decorator
+@inline
+function hitOf(op: Operation, index: u32): Vm {
+	return changetype<Vm>(<usize>load<u32>(op.hits + ((<usize>index) << 2)));
+}
+
+function rememberHits(op: Operation): void {
+	const bytes = (<usize>hitCount) << 2;
+	if (bytes > op.hitBytes) {
+		const wanted = max<usize>(bytes, 64);
+		op.hits = enlarge(op.hits, op.hitBytes, wanted);
+		op.hitBytes = wanted;
+	}
+	op.hitCount = hitCount;
+	for (let index: u32 = 0; index < hitCount; index++) store<u32>(op.hits + ((<usize>index) << 2), <u32>changetype<usize>(hitAt(index).vm));
+}
+
+/** Everything up to and with range-start. */
+export function begin(op: Operation): void {
+	const site = op.kind;
+	countAll(siteCounter(site, SiteCounter.count));
+	collect(op.mm, op.page, op.pages);
+	rememberHits(op);
+	for (let index: u32 = 0; index < hitCount; index++) {
+		const hit = hitAt(index);
+		for (let run: u32 = 0; run < hit.runs; run++) countPresent(hit.vm, runAt(hit.firstRun + run), site);
+	}
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+			if (load<u8>(step) != StepCode.rangeStart || !hasNotifiers(op)) continue;
+			count(strategy, Counter.notifier_rangeStart);
+			if ((load<u8>(step, 1) & StepParam.skipKvm) == 0) invalidateStart(op, strategy);
+		}
+	}
+}
+
+/** lock to unlock: the primary change, and what change_pte does under the lock. */
+export function commit(op: Operation): void {
+	if (!decide(op)) return;
+	collect(op.mm, op.page, op.pages);
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+			const code = load<u8>(step);
+			if (code == StepCode.clearFlush) count(strategy, Counter.flush_primaryTlb);
+			else if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1));
+			else if (code == StepCode.bumpSeq) bumpSeq(strategy);
+		}
+	}
+	if (((flushing >> op.kind) & 1) != 0) flushThreads(op.mm, op.page, op.pages);
+	if (((setting >> op.kind) & 1) != 0) apply(op);
+	compareCollected();
+	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
+	settleFreed(suspect == 0);
+}
+
+/** range-end and what follows it. */
+export function end(op: Operation): void {
+	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+			const code = load<u8>(step);
+			if (code == StepCode.flushGuests) flushDeferred(op, strategy);
+			else if (code == StepCode.rangeEnd && hasNotifiers(op)) {
+				count(strategy, Counter.notifier_rangeEnd);
+				invalidateEnd(op, strategy);
+			} else if (code == StepCode.invalidateRange && hasNotifiers(op)) {
+				count(strategy, Counter.notifier_rangeStart);
+				collect(op.mm, op.page, op.pages);
+				for (let index: u32 = 0; index < hitCount; index++) {
+					countLock(strategy, op.kind);
+					zapHit(op, strategy, hitAt(index));
+				}
+			}
+		}
+	}
+}
+
+/** The notifier core is entered only for an mm that has a notifier (kernel.md 7). */
+// @ts-ignore: decorator
+@inline
+function hasNotifiers(op: Operation): bool {
+	return exists(op.mm.firstVm);
+}
+
+/** The end of the KVM brackets that the operation has begun (kvm_mmu_invalidate_end). */
+function invalidateEnd(op: Operation, strategy: u32): void {
+	for (let times = load<u32>(brackets(op, strategy)); times > 0; times--) {
+		for (let index: u32 = 0; index < op.hitCount; index++) {
+			countLock(strategy, op.kind);
+			const state = vmState(hitOf(op, index), strategy);
+			state.seq++;
+			state.inProgress--;
+		}
+	}
+}
+
+function flushDeferred(op: Operation, strategy: u32): void {
+	let kept = changetype<Unflushed>(0);
+	while (exists(op.unflushed)) {
+		const first = op.unflushed;
+		if (first.strategy == strategy) {
+			flushGuest(first.vm, strategy, op.kind);
+			dropFirstUnflushed(op);
+		} else {
+			op.unflushed = first.next;
+			first.next = kept;
+			kept = first;
+		}
+	}
+	op.unflushed = kept;
+}
+
+// @ts-ignore: decorator
+@inline
+function countLock(strategy: u32, site: u32): void {
+	count(strategy, Counter.mmuLockWrite);
+	count(strategy, siteCounter(site, SiteCounter.mmuLockWrite));
+}
+
+/** kvm_mmu_notifier_invalidate_range_start: no memslot hit, no lock, no count, no sequence (3.1, 3.2). */
+function invalidateStart(op: Operation, strategy: u32): void {
+	const times = brackets(op, strategy);
+	store<u32>(times, load<u32>(times) + 1);
+	for (let index: u32 = 0; index < hitCount; index++) {
+		const hit = hitAt(index);
+		countLock(strategy, op.kind);
+		invalidateBegin(hit.vm, strategy, op.page, op.page + op.pages);
+		zapHit(op, strategy, hit);
+	}
+}
+
+/** Zap what a VM has of the operation's range, and flush if there was anything. */
+function zapHit(op: Operation, strategy: u32, hit: Hit): void {
+	const cause = causeOfKind(op.kind);
+	let zapped: u64 = 0;
+	for (let run: u32 = 0; run < hit.runs; run++) zapped += zapRun(hit.vm, runAt(hit.firstRun + run), strategy, cause, op.kind);
+	if (zapped != 0) flushGuest(hit.vm, strategy, op.kind);
+}
+
+/** kvm_mmu_invalidate_begin. */
+function invalidateBegin(vm: Vm, strategy: u32, start: u64, end: u64): void {
+	const state = vmState(vm, strategy);
+	state.inProgress++;
+	if (state.inProgress == 1) {
+		state.hullStart = start;
+		state.hullEnd = end;
+	} else {
+		state.hullStart = min<u64>(state.hullStart, start);
+		state.hullEnd = max<u64>(state.hullEnd, end);
+	}
+}
+
+/** As the cause of a vmexit, what an operation's zap is. */
+function causeOfKind(kind: u32): u32 {
+	if (kind == Kind.cow || kind == Kind.unshare) return Cause.cow;
+	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
+}
+
+/** kvm_flush_remote_tlbs (3.8). */
+function flushGuest(vm: Vm, strategy: u32, site: u32): void {
+	count(strategy, Counter.flush_guestTlb);
+	count(strategy, siteCounter(site, SiteCounter.flushes));
+	flushVcpus(vm, strategy);
+}
+
+export function flushVcpus(vm: Vm, strategy: u32): void {
+	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) flush(tlbOf(vcpu, strategy));
+}
+
+function bumpSeq(strategy: u32): void {
+	for (let index: u32 = 0; index < hitCount; index++) vmState(hitAt(index).vm, strategy).seq++;
+}
+
+/** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */
+function changePteStep(op: Operation, strategy: u32, param: u32): void {
+	if ((param & StepParam.unlessReplaceFollows) != 0 && (op.flags & OpFlag.kpageGiven) != 0 && op.kind == Kind.ksmWriteProtect) return;
+	if (newFrame == NO_FRAME || !hasNotifiers(op)) return;
+	count(strategy, Counter.notifier_changePte);
+	for (let index: u32 = 0; index < hitCount; index++) {
+		const hit = hitAt(index);
+		countLock(strategy, op.kind);
+		let found = false;
+		for (let at: u32 = 0; at < hit.runs; at++) {
+			const run = runAt(hit.firstRun + at);
+			if (changeSpte(op, strategy, param, hit.vm, run.addressSpace, run.gfn)) found = true;
+		}
+		if (!found) continue;
+		if ((param & StepParam.deferFlush) == 0) flushGuest(hit.vm, strategy, op.kind);
+		else deferFlush(op, strategy, hit.vm);
+	}
+}
+
+/** Until flush-guests TLBs hold what the SPTEs no longer do. */
+function deferFlush(op: Operation, strategy: u32, vm: Vm): void {
+	suspectOne(strategy);
+	const entry = changetype<Unflushed>(take(offsetof<Unflushed>()));
+	entry.vm = vm;
+	entry.strategy = strategy;
+	entry.next = op.unflushed;
+	op.unflushed = entry;
+}
+
+/** One gfn: true if there was an SPTE. */
+function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpace: u32, gfn: u64): bool {
+	const root = rootOf(vm, addressSpace);
+	const at = makeRecord(root, gfn) + ((<usize>strategy) << 2);
+	// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
+	if (isHugeLeaf(leafOf(root, gfn), strategy)) return false;
+	const maps = (param & StepParam.mapWritable) != 0;
+	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (newWritable ? <u32>Bit.writable : 0);
+	if ((load<u32>(at) & Bit.present) != 0) {
+		count(strategy, Counter.notifier_changePteEffective);
+		if (newWritable && !maps) zap(at, strategy, causeOfKind(op.kind), op.kind);
+		else {
+			store<u32>(at, spte | (load<u32>(at) & SpteBit.established));
+			count(strategy, Counter.spteChanged);
+			count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));
+		}
+		return true;
+	}
+	if ((param & StepParam.establish) == 0) return false;
+	let refused: i32 = 0;
+	if ((param & StepParam.ownBracket) != 0 && vmState(vm, strategy).inProgress != 1) refused = Counter.establish_refusedOverlap;
+	else if (newWritable && !maps) refused = Counter.establish_refusedWritable;
+	else if (!hasLeafTable(leafOf(root, gfn), strategy)) refused = Counter.establish_refusedNoTable;
+	if (refused != 0) {
+		count(strategy, Counter.notifier_changePteFailed);
+		count(strategy, refused);
+		return false;
+	}
+	store<u32>(at, spte | SpteBit.established);
+	count(strategy, Counter.notifier_changePteEstablished);
+	count(strategy, Counter.spteInstalled);
+	count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));
+	return false;
+}

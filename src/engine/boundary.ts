@@ -1,0 +1,69 @@
+// What the engine and its host say to each other in numbers: written once here, generated into assembly/generated/constants.ts.
+
+/** Why the engine cannot go on. Up to `lastOfInput` the trace is to blame, then a limit, then the engine itself. */
+export const Failure = {
+	none: 0,
+	/** A column or field of the block ends in the middle of a value. `detail`: the field. */
+	truncated: 1,
+	/** A varint beyond what its field holds. `detail`: the field. */
+	tooWide: 2,
+	/** A wire type that a field does not have, or that protobuf has not. `detail`: the field. */
+	wireType: 3,
+	/** A field or column chunk that stands twice. `detail`: the field. */
+	twice: 4,
+	/** A column with another number of values than the block has records. `detail`: the field. */
+	columnLength: 5,
+	/** A one-byte column with a continuation bit. `detail`: the field. */
+	continuation: 6,
+	/** The block's own number of events is not its header's. `detail`: the block's. */
+	events: 7,
+	/** More entries in a table than the limit, or a string over its limit. `detail`: the field. */
+	tableLimit: 8,
+	/** An agent entry that is not valid. `detail`: its index. */
+	agent: 9,
+	/** A record that names an agent the block does not have. `detail`: the agent. */
+	agentIndex: 10,
+	/** Both or neither of page and page_delta. */
+	pageColumns: 11,
+	/** A page beyond 32 bits by its deltas. */
+	pageRange: 12,
+	/** The position column among causes. */
+	position: 13,
+	/** The argument column is used up. */
+	argumentsEnd: 14,
+	/** No such operation. `detail`: its code. */
+	operationCode: 15,
+	/** Another number of arguments than the operation takes. `detail`: its code. */
+	argumentCount: 16,
+	/** An argument beyond what it can mean. `detail`: its code. */
+	argumentValue: 17,
+	/** Bytes left over in the argument column. `detail`: how many. */
+	argumentsLeft: 18,
+	/** A string index beyond the block's strings. `detail`: the index. */
+	stringIndex: 19,
+	/** An address space other than 0 and 1. `detail`: it. */
+	addressSpace: 20,
+	/** A page, or a memslot, beyond 48-bit addresses (or what the machine's TLB can tag). `detail`: the page. */
+	pageLimit: 21,
+	/** A KSM page id over 32 bits. `detail`: it. */
+	kpage: 22,
+	/** Memory: the 4 GiB of WebAssembly or the cap that was set. `detail`: bytes asked for. */
+	memory: 32,
+	/** More than 2^28 frames alive, or mappings of one frame. */
+	frames: 33,
+	/** More regions of host address space than a TLB can tag. */
+	hostRegions: 34,
+} as const;
+export type Failure = (typeof Failure)[keyof typeof Failure];
+
+/** The first code that is a limit rather than bad input. */
+export const FIRST_LIMIT = 32;
+
+/** What `replay` came back for. */
+export const Stop = { end: 0, mark: 1, failure: 2 } as const;
+
+/** Rules of coherence (kernel.md section 6), by the engine's number. */
+export const RULES = ["", "I-1", "I-2", "I-3"] as const;
+
+/** Strategies in one pass: each has a bit of a 32-bit mask. */
+export const MAX_STRATEGIES = 32;

@@ -1,0 +1,259 @@
+// One instance of the engine: loads the WASM build that this machine can run and gives its exports the types and the errors of the rest.
+// The memory is the instance's own and grows: after any call into it, views of it are taken anew. An instance is reset, not made again.
+import { readFileSync } from "node:fs";
+import { instantiateSync } from "@assemblyscript/loader";
+import { COUNTER_PATHS } from "../counters.js";
+import { BadInputError } from "../errors.js";
+import { type Machine, setsOf } from "../machine/machine.js";
+import { type ArchitecturalState, ENTRY_WORDS } from "../state.js";
+import { encodeStrategy, type Strategy } from "../strategies/steps.js";
+import { RULES, Stop } from "./boundary.js";
+import { failureError } from "./failure.js";
+
+/** release: SIMD; scalar: without; debug: with assertions. */
+export type Build = "release" | "scalar" | "debug";
+
+/** What a world is made of. */
+export interface WorldSetup {
+	/** At most MAX_STRATEGIES, with the same effect on the primary page table (see `primarySignature`). */
+	readonly strategies: readonly Strategy[];
+	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	/** TraceHeader.copiesRecorded. */
+	readonly copiesRecorded: boolean;
+	/** Count violations of coherence. */
+	readonly check: boolean;
+	/** Cap of the memory in bytes; 4 GiB by default. */
+	readonly memoryBytes?: number | undefined;
+}
+
+/** The first violation of a strategy. */
+export interface Violation {
+	readonly event: number;
+	/** A rule of kernel.md section 6. */
+	readonly rule: string;
+	readonly agent: string;
+	/** gpa in bytes. */
+	readonly address: number;
+}
+
+interface Exports extends Record<string, unknown> {
+	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
+	start(sets1: number, ways1: number, sets2: number, ways2: number): void;
+	payloadBuffer(bytes: number): number;
+	decode(bytes: number, events: number, firstSequence: number, maxEntries: number, maxString: number): number;
+	run(): number;
+	position(): number;
+	failureCode(): number;
+	failureOffset(): number;
+	failureNumber(): number;
+	markPhase(): number;
+	markLabel(): number;
+	markLabelBytes(): number;
+	counters(): number;
+	violationRule(strategy: number): number;
+	violationEvent(strategy: number): number;
+	violationGfn(strategy: number): number;
+	violationVm(strategy: number): number;
+	violationVcpu(strategy: number): number;
+	mmAfter(at: number): number;
+	mmId(at: number): number;
+	vmAfter(at: number): number;
+	vmId(at: number): number;
+	beginListing(): number;
+	morePtes(mm: number): number;
+	moreSptes(vm: number, addressSpace: number, strategy: number): number;
+}
+
+const MAX_MEMORY_BYTES = 2 ** 32;
+const WASM_PAGE = 2 ** 16;
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+// i8x16.splat and i8x16.popcnt in a function: valid only where there is SIMD.
+const SIMD_PROBE = Uint8Array.of(
+	0,
+	97,
+	115,
+	109,
+	1,
+	0,
+	0,
+	0,
+	1,
+	5,
+	1,
+	96,
+	0,
+	1,
+	123,
+	3,
+	2,
+	1,
+	0,
+	10,
+	10,
+	1,
+	8,
+	0,
+	65,
+	0,
+	253,
+	15,
+	253,
+	98,
+	11,
+);
+
+/** The build for this machine. */
+export function defaultBuild(): Build {
+	return WebAssembly.validate(SIMD_PROBE) ? "release" : "scalar";
+}
+
+const modules = new Map<Build, WebAssembly.Module>();
+
+function moduleOf(build: Build): WebAssembly.Module {
+	const known = modules.get(build);
+	if (known !== undefined) return known;
+	// From src/engine and from dist/engine alike.
+	const module = new WebAssembly.Module(readFileSync(new URL(`../../dist/engine/${build}.wasm`, import.meta.url)));
+	modules.set(build, module);
+	return module;
+}
+
+export class Engine {
+	readonly build: Build;
+	readonly #exports: Exports;
+	readonly #memory: WebAssembly.Memory;
+	#strategies = 0;
+
+	constructor(build: Build = defaultBuild()) {
+		this.build = build;
+		const { exports } = instantiateSync<Exports>(moduleOf(build));
+		if (exports.memory === undefined) throw new Error("the engine has no memory");
+		this.#exports = exports;
+		this.#memory = exports.memory;
+	}
+
+	get memoryBytes(): number {
+		return this.#memory.buffer.byteLength;
+	}
+
+	/** Begin an empty world; whatever was there is gone. @throws LimitError */
+	begin(setup: WorldSetup): void {
+		const { strategies, machine } = setup;
+		const { l1, l2 } = machine.tlb;
+		this.#strategies = strategies.length;
+		const pages = Math.floor(Math.min(setup.memoryBytes ?? MAX_MEMORY_BYTES, MAX_MEMORY_BYTES) / WASM_PAGE);
+		const references = (machine.guestLevels + 1) * (machine.hostLevels + 1) - 1;
+		this.guard("its start", () => {
+			let at = this.#exports.reset(strategies.length, setup.copiesRecorded, setup.check, references, pages) >>> 0;
+			for (const strategy of strategies) {
+				const program = encodeStrategy(strategy);
+				this.bytes(at, program.length).set(program);
+				at += program.length;
+			}
+			this.#exports.start(setsOf(l1), l1.ways, setsOf(l2), l2.ways);
+		});
+	}
+
+	bytes(at: number, length: number): Uint8Array {
+		return new Uint8Array(this.#memory.buffer, at >>> 0, length);
+	}
+
+	/** Where the payload of a block goes; valid until the next call. @throws LimitError */
+	payload(bytes: number, where: string): Uint8Array {
+		return this.guard(where, () => this.bytes(this.#exports.payloadBuffer(bytes), bytes));
+	}
+
+	/** Find and check the columns of the payload. @throws BadInputError, LimitError */
+	decode(
+		block: { readonly rawLength: number; readonly events: number; readonly firstSequence: number },
+		limits: { readonly entries: number; readonly stringBytes: number },
+		where: string,
+	): void {
+		const valid = this.guard(where, () =>
+			this.#exports.decode(block.rawLength, block.events, block.firstSequence, limits.entries, limits.stringBytes),
+		);
+		if (valid === 0) throw failureError(this.#failure(), `${where}, payload byte ${this.#exports.failureOffset() >>> 0}`);
+	}
+
+	/** Replay the block on: true at a mark that begins a phase, false at the block's end. @throws BadInputError, LimitError */
+	run(where: string): boolean {
+		const stop = this.guard(where, () => this.#exports.run());
+		if (stop !== Stop.failure) return stop === Stop.mark;
+		const place = `payload byte ${this.#exports.failureOffset() >>> 0}, event ${this.#exports.position() >>> 0}`;
+		throw failureError(this.#failure(), `${where}, ${place}`);
+	}
+
+	#failure(): { code: number; detail: number } {
+		return { code: this.#exports.failureCode(), detail: this.#exports.failureNumber() };
+	}
+
+	/** Call into the engine; a trap that says why becomes the error that it means, any other is a defect. */
+	guard<T>(where: string, call: () => T): T {
+		try {
+			return call();
+		} catch (error) {
+			if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+			const failure = this.#failure();
+			if (failure.code !== 0) throw failureError(failure, where);
+			throw new Error(`the engine failed: ${error.message} (${where})`, { cause: error });
+		}
+	}
+
+	/** Number and label of the phase whose mark `run` stopped at. @throws BadInputError where the label is not UTF-8 */
+	mark(where: string): { phase: number; label: string } {
+		const label = this.bytes(this.#exports.markLabel(), this.#exports.markLabelBytes());
+		try {
+			return { phase: this.#exports.markPhase(), label: UTF8.decode(label) };
+		} catch (cause) {
+			throw new BadInputError("a mark whose label is not UTF-8", { where, cause });
+		}
+	}
+
+	/** Each strategy's counters as they are now: copies. */
+	counters(): BigUint64Array<ArrayBuffer>[] {
+		const at = this.#exports.counters() >>> 0;
+		const count = COUNTER_PATHS.length;
+		return Array.from({ length: this.#strategies }, (_, index) =>
+			new BigUint64Array(this.#memory.buffer, at + index * count * 8, count).slice(),
+		);
+	}
+
+	violation(strategy: number): Violation | null {
+		const exports = this.#exports;
+		const rule = exports.violationRule(strategy);
+		if (rule === 0) return null;
+		return {
+			event: exports.violationEvent(strategy),
+			rule: RULES[rule] ?? "",
+			agent: `vm${exports.violationVm(strategy) >>> 0} vcpu${exports.violationVcpu(strategy) >>> 0}`,
+			address: exports.violationGfn(strategy) * 4096,
+		};
+	}
+
+	/** A strategy's state, for its digest. */
+	state(strategy: number): ArchitecturalState {
+		return { counters: this.counters()[strategy] ?? new BigUint64Array(), entries: () => this.#entries(strategy) };
+	}
+
+	*#entries(strategy: number): Generator<Uint32Array> {
+		const exports = this.#exports;
+		for (const { at } of this.#byId(exports.mmAfter, exports.mmId)) yield* this.#batches(() => exports.morePtes(at));
+		for (const { at } of this.#byId(exports.vmAfter, exports.vmId)) {
+			for (const as of [0, 1]) yield* this.#batches(() => exports.moreSptes(at, as, strategy));
+		}
+	}
+
+	#byId(after: (at: number) => number, id: (at: number) => number): { at: number; id: number }[] {
+		const found = [];
+		for (let at = after(0) >>> 0; at !== 0; at = after(at) >>> 0) found.push({ at, id: id(at) >>> 0 });
+		return found.sort((a, b) => a.id - b.id);
+	}
+
+	*#batches(more: () => number): Generator<Uint32Array> {
+		const buffer = this.guard("the state", () => this.#exports.beginListing()) >>> 0;
+		for (let entries = more(); entries > 0; entries = more()) {
+			yield new Uint32Array(this.#memory.buffer, buffer, entries * ENTRY_WORDS);
+		}
+	}
+}

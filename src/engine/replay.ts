@@ -1,0 +1,181 @@
+// A trace replayed under several strategies side by side: one decode, one primary world, counters and final state of each strategy.
+import { LimitError } from "../errors.js";
+import type { Machine } from "../machine/machine.js";
+import { stateDigest } from "../state.js";
+import { OPERATION_KINDS, type Strategy } from "../strategies/steps.js";
+import type { TraceReader } from "../trace/reader.js";
+import { MAX_STRATEGIES } from "./boundary.js";
+import { type Build, defaultBuild, Engine, type Violation } from "./engine.js";
+import { feed } from "./feed.js";
+
+export interface ReplayOptions {
+	readonly strategies: readonly Strategy[];
+	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	/** Hold every access against the primary page table. */
+	readonly check: boolean;
+	/** Cap of an engine's memory in bytes; 4 GiB by default. */
+	readonly memoryBytes?: number | undefined;
+	/** By default the one for this machine. */
+	readonly build?: Build | undefined;
+}
+
+export interface StrategyReplay {
+	readonly name: string;
+	/** In the order of COUNTER_PATHS. */
+	readonly counters: BigUint64Array;
+	/** The first one found. */
+	readonly violation: Violation | null;
+	/** sha256 of the counters and the final architectural state (src/state.ts). */
+	readonly digest: string;
+}
+
+/** From a mark that begins a phase to the next one. Records before the first are in the totals only. */
+export interface PhaseReplay {
+	readonly phase: number;
+	readonly label: string;
+	/** What the counters grew by, for each strategy. */
+	readonly counters: BigUint64Array[];
+}
+
+export interface ReplayResult {
+	readonly strategies: StrategyReplay[];
+	readonly phases: PhaseReplay[];
+	readonly events: number;
+	/** Reading, decoding and replaying. */
+	readonly seconds: number;
+	readonly decodeSeconds: number;
+	/** Of payloads, after their codecs. */
+	readonly bytes: number;
+	readonly peakMemoryBytes: number;
+	readonly threads: number;
+}
+
+/** Every phase keeps its strategies' counters. */
+const MAX_PHASES = 1 << 16;
+
+/** Strategies that share an engine. */
+interface Group {
+	readonly engine: Engine;
+	/** Places in the options' list. */
+	readonly members: readonly number[];
+}
+
+/** An engine that a replay is done with, for the next one: its module is compiled and its memory touched. */
+const idle = new Map<Build, Engine>();
+/** One that has grown beyond this is let go. */
+const KEPT_BYTES = 256 << 20;
+
+function takeEngine(build: Build): Engine {
+	const engine = idle.get(build);
+	idle.delete(build);
+	return engine ?? new Engine(build);
+}
+
+/** Strategies share the primary page table, so what they do to it must be the same: which operations flush its TLB, and which set the PTE. */
+function primarySignature(strategy: Strategy): string {
+	return OPERATION_KINDS.map((kind) => {
+		const steps = strategy.operations[kind].map(({ step }) => step);
+		return `${steps.includes("clear-flush") ? "f" : "-"}${steps.includes("set-pte") ? "s" : "-"}`;
+	}).join("");
+}
+
+function groupsOf(options: ReplayOptions, copiesRecorded: boolean): Group[] {
+	const chunks: { signature: string; members: number[] }[] = [];
+	for (const [place, strategy] of options.strategies.entries()) {
+		const signature = primarySignature(strategy);
+		const open = chunks.find((chunk) => chunk.signature === signature && chunk.members.length < MAX_STRATEGIES);
+		if (open === undefined) chunks.push({ signature, members: [place] });
+		else open.members.push(place);
+	}
+	return chunks.map(({ members }) => {
+		const engine = takeEngine(options.build ?? defaultBuild());
+		engine.begin({ ...options, strategies: options.strategies.filter((_, place) => members.includes(place)), copiesRecorded });
+		return { engine, members };
+	});
+}
+
+/** What the counters were at each mark that begins a phase. */
+class Phases {
+	readonly #groups: readonly Group[];
+	readonly #begins: { phase: number; label: string; counters: BigUint64Array[] }[] = [];
+	/** Marks that each group's engine has come to. */
+	readonly #reached: number[];
+
+	constructor(groups: readonly Group[]) {
+		this.#groups = groups;
+		this.#reached = groups.map(() => 0);
+	}
+
+	mark(place: number, where: string): void {
+		const group = this.#groups[place];
+		const ordinal = this.#reached[place];
+		if (group === undefined || ordinal === undefined) throw new RangeError(`no engine ${place}`);
+		if (ordinal >= MAX_PHASES) throw new LimitError(`more than ${MAX_PHASES} phases`, { where });
+		this.#reached[place] = ordinal + 1;
+		const begin = this.#begins[ordinal] ?? { ...group.engine.mark(where), counters: [] };
+		this.#begins[ordinal] = begin;
+		placeCounters(group, begin.counters);
+	}
+
+	/** The growth within each phase; `final`: the counters at the end of the trace. */
+	finish(final: readonly BigUint64Array[]): PhaseReplay[] {
+		return this.#begins.map(({ phase, label, counters }, ordinal) => {
+			const after = this.#begins[ordinal + 1]?.counters ?? final;
+			return { phase, label, counters: counters.map((before, strategy) => difference(after[strategy] ?? before, before)) };
+		});
+	}
+}
+
+/** Each member's counters as they are now to its place in a list of all strategies. */
+function placeCounters(group: Group, into: BigUint64Array[]): void {
+	for (const [index, counters] of group.engine.counters().entries()) into[group.members[index] ?? 0] = counters;
+}
+
+function difference(after: BigUint64Array, before: BigUint64Array): BigUint64Array {
+	return after.map((value, index) => value - (before[index] ?? 0n));
+}
+
+function strategyReplays(options: ReplayOptions, groups: readonly Group[], final: readonly BigUint64Array[]): StrategyReplay[] {
+	return options.strategies.map(({ name }, place) => {
+		const group = groups.find(({ members }) => members.includes(place));
+		const counters = final[place];
+		if (group === undefined || counters === undefined) throw new RangeError(`strategy ${name} was not replayed`);
+		const index = group.members.indexOf(place);
+		return { name, counters, violation: group.engine.violation(index), digest: stateDigest(group.engine.state(index)) };
+	});
+}
+
+/**
+ * Replay a trace. `onProgress` is told after each block how many events and bytes of payloads are done.
+ * @throws BadInputError on a damaged block, LimitError beyond the memory
+ */
+export function replayTrace(
+	trace: TraceReader,
+	options: ReplayOptions,
+	onProgress?: (events: number, bytes: number) => void,
+): ReplayResult {
+	const started = performance.now();
+	const groups = groupsOf(options, trace.header.copiesRecorded);
+	const engines = groups.map(({ engine }) => engine);
+	const phases = new Phases(groups);
+	const fed = feed(trace, engines, {
+		mark: (place, where) => phases.mark(place, where),
+		block: ({ events, bytes }) => onProgress?.(events, bytes),
+	});
+	const seconds = (performance.now() - started) / 1000;
+	const final: BigUint64Array[] = [];
+	for (const group of groups) placeCounters(group, final);
+	const strategies = strategyReplays(options, groups, final);
+	const peakMemoryBytes = engines.reduce((sum, engine) => sum + engine.memoryBytes, 0);
+	for (const engine of engines) if (engine.memoryBytes <= KEPT_BYTES) idle.set(engine.build, engine);
+	return {
+		strategies,
+		phases: phases.finish(final),
+		events: fed.events,
+		seconds,
+		decodeSeconds: fed.decodeSeconds,
+		bytes: fed.bytes,
+		peakMemoryBytes,
+		threads: 1,
+	};
+}

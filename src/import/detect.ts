@@ -1,0 +1,98 @@
+// Which format a source is in, by its content and never by its name (formats.md). What is recognised but not read is named with what to do.
+import { BadInputError, UsageError } from "../errors.js";
+import { MAGIC as TRACE_MAGIC } from "../trace/wire.js";
+import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
+import { parseLatencyLine } from "./latency.js";
+import { looksLikePerfetto } from "./perfettowire.js";
+import { parsePerfLine } from "./perfscript.js";
+import { STREAM_FORMATS, type StreamFormat } from "./streams.js";
+import type { TextLine } from "./textsource.js";
+import { parseReportLine } from "./tracecmd.js";
+
+/** Kernel-event formats by the name that --from takes. */
+export const EVENT_FORMATS = ["tracefs", "latency", "trace-cmd", "trace.dat", "bpftrace", "bpftrace-json", "perf", "perfetto"] as const;
+export type EventFormat = (typeof EVENT_FORMATS)[number];
+
+export type Detected =
+	| { readonly kind: "events"; readonly format: EventFormat }
+	| { readonly kind: "stream"; readonly format: StreamFormat };
+
+/** Enough for the header of a text and some of its lines. */
+export const HEAD_BYTES = 1 << 16;
+
+const bytesOf = (text: string): number[] => [...Buffer.from(text, "latin1")];
+
+/** What is told by its first bytes and not read here. */
+const FOREIGN: readonly { readonly magic: readonly number[]; readonly what: string; readonly hint: string }[] = [
+	{ magic: bytesOf("PERFILE2"), what: "a perf.data file", hint: "perf script --ns -F comm,pid,tid,cpu,time,event,trace makes text of it" },
+	{ magic: [0x28, 0xb5, 0x2f, 0xfd], what: "compressed with zstd", hint: "zstd -dc FILE | mmreplay import - …" },
+	{ magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], what: "compressed with xz", hint: "xz -dc FILE | mmreplay import - …" },
+	{ magic: bytesOf("BZh"), what: "compressed with bzip2", hint: "bzip2 -dc FILE | mmreplay import - …" },
+	{ magic: bytesOf("PK\u0003\u0004"), what: "a zip archive", hint: "unpack it and name the files in it" },
+	{ magic: bytesOf("\u007fELF"), what: "an ELF binary", hint: "name a capture" },
+];
+
+const TRACE_DAT = [0x17, 0x08, 0x44, ...bytesOf("tracing")];
+
+const startsWith = (head: Uint8Array, magic: readonly number[]): boolean => magic.every((byte, at) => head[at] === byte);
+
+/** Lines of the head that are whole. */
+function linesOf(head: Uint8Array): string[] {
+	const lines = new TextDecoder().decode(head).split("\n");
+	if (head.length >= HEAD_BYTES) lines.pop();
+	return lines.slice(0, 400);
+}
+
+const events = (lines: readonly string[], parse: (line: string) => TextLine | undefined): number =>
+	lines.filter((line) => parse(line)?.kind === "event").length;
+
+/** The layout of a text: by what only it has in its header, otherwise by whose lines most of it are. */
+function textFormat(lines: readonly string[]): EventFormat | undefined {
+	if (lines.some((line) => line.startsWith("{") && parseBpftraceJson(line) !== undefined)) return "bpftrace-json";
+	const counts: [EventFormat, number][] = [
+		["bpftrace", events(lines, parseBpftraceLine)],
+		["perf", events(lines, parsePerfLine)],
+		["latency", events(lines, parseLatencyLine)],
+		["trace-cmd", events(lines, parseReportLine)],
+	];
+	// Lines of trace-cmd report are those of tracefs with another header, and the latency format is in both.
+	const [best] = counts.sort(([, a], [, b]) => b - a);
+	const header = lines.slice(0, 30);
+	if (best === undefined || best[1] === 0) {
+		if (header.some((line) => line.startsWith("# tracer:"))) return "tracefs";
+		return header.some((line) => /^# mmtrace \d/.test(line)) ? "bpftrace" : undefined;
+	}
+	const ofTracefs = header.some((line) => line.startsWith("# tracer:"));
+	if (best[0] === "latency") return ofTracefs || !header.some((line) => /^cpus=\d/.test(line)) ? "latency" : "trace-cmd";
+	if (best[0] !== "trace-cmd") return best[0];
+	return ofTracefs || !header.some((line) => /^(cpus=\d|version = \d|CPU \d+ is empty)/.test(line)) ? "tracefs" : "trace-cmd";
+}
+
+function shown(head: Uint8Array): string {
+	if (head.length === 0) return "the file is empty";
+	const bytes = [...head.subarray(0, 16)];
+	if (bytes.every((byte) => byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127)))
+		return `it begins with "${Buffer.from(head.subarray(0, 60)).toString("latin1").split("\n")[0] ?? ""}"`;
+	return `it begins with the bytes ${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
+}
+
+/** @throws UsageError on a trace, BadInputError on anything unknown, naming what was seen */
+export function detect(head: Uint8Array, where: string): Detected {
+	if (startsWith(head, TRACE_DAT)) return { kind: "events", format: "trace.dat" };
+	if (Buffer.from(head.subarray(0, 64)).includes(Buffer.from(TRACE_MAGIC)))
+		throw new UsageError("the source is a trace already", { where, hint: "mmreplay info shows what it holds" });
+	const foreign = FOREIGN.find(({ magic }) => startsWith(head, magic));
+	if (foreign !== undefined) throw new BadInputError(`not a format that can be read: ${foreign.what}`, { where, hint: foreign.hint });
+	const stream = STREAM_FORMATS.find((format) => format.looksLike(head));
+	const binary = head.subarray(0, 4096).includes(0);
+	if (!binary && stream === undefined) {
+		const format = textFormat(linesOf(head));
+		if (format !== undefined) return { kind: "events", format };
+	}
+	if (looksLikePerfetto(head)) return { kind: "events", format: "perfetto" };
+	if (stream !== undefined) return { kind: "stream", format: stream };
+	throw new BadInputError(`no format that can be read: ${shown(head)}`, {
+		where,
+		hint: `known: ${[...EVENT_FORMATS, ...STREAM_FORMATS.map((format) => format.name)].join(", ")}; --from FORMAT says which it is meant to be`,
+	});
+}

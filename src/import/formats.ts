@@ -1,0 +1,69 @@
+// The reader of each kernel-event format, by its name.
+import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
+import type { EventFormat } from "./detect.js";
+import type { Line } from "./input.js";
+import { parseLatencyLine } from "./latency.js";
+import { inOrder } from "./merge.js";
+import { perfettoSource } from "./perfetto.js";
+import { parsePerfLine } from "./perfscript.js";
+import { type EventSource, lose, type Reading, type SourceFacts } from "./source.js";
+import { type TextLayout, textSource } from "./textsource.js";
+import { parseReportLine } from "./tracecmd.js";
+import { traceDatSource } from "./tracedat.js";
+
+const TRACEFS: TextLayout = { format: "tracefs", clock: "", parse: parseReportLine };
+const LATENCY: TextLayout = { format: "tracefs latency", clock: "", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) };
+const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", parse: parseReportLine };
+const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", parse: parseBpftraceLine };
+const PERF: TextLayout = { format: "perf script", clock: "", parse: parsePerfLine };
+
+/** Lines within one line of JSON. */
+function jsonLines(line: Line, facts: SourceFacts): readonly string[] {
+	if (line.text.trim() === "") return [];
+	const object = parseBpftraceJson(line.text);
+	// What is no object goes on as it is: the text layout calls it foreign, or cut off.
+	if (object === undefined) return [line.text];
+	if ("lost" in object) {
+		lose(facts, "lost", object.lost);
+		return [];
+	}
+	return object.text.split("\n").filter((text) => text !== "");
+}
+
+/** A source whose tracer wrote CPU by CPU: put in order of time. */
+function ordered(source: EventSource): EventSource {
+	return {
+		...source,
+		read: (): Reading => {
+			const { facts, batches } = source.read();
+			const late = { count: 0 };
+			async function* sorted(): AsyncGenerator<Awaited<ReturnType<typeof batches.next>>["value"]> {
+				yield* inOrder(batches, late);
+				if (late.count > 0)
+					facts.warnings.push(`${late.count} events came too late to be put in the order of time: they stand where the file has them`);
+			}
+			return { facts, batches: sorted() };
+		},
+	};
+}
+
+export function openSource(format: EventFormat, path: string): EventSource {
+	switch (format) {
+		case "tracefs":
+			return textSource(path, TRACEFS);
+		case "latency":
+			return textSource(path, LATENCY);
+		case "trace-cmd":
+			return textSource(path, TRACE_CMD);
+		case "bpftrace":
+			return ordered(textSource(path, BPFTRACE));
+		case "bpftrace-json":
+			return ordered({ ...textSource(path, BPFTRACE, jsonLines), format: "bpftrace json" });
+		case "perf":
+			return ordered(textSource(path, PERF));
+		case "perfetto":
+			return ordered(perfettoSource(path));
+		case "trace.dat":
+			return traceDatSource(path);
+	}
+}

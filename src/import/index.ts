@@ -1,0 +1,166 @@
+// The importer: any kernel-event capture, told by its content, becomes the records and the header of a trace (docs/import.md).
+import { statSync } from "node:fs";
+import { UsageError } from "../errors.js";
+import type { TraceHeader } from "../trace/record.js";
+import { type CaptureInput, importCapture } from "./capture.js";
+import type { BlockSink } from "./causeblock.js";
+import { type Detected, detect, EVENT_FORMATS, HEAD_BYTES } from "./detect.js";
+import type { RecordSink } from "./emit.js";
+import { openSource } from "./formats.js";
+import { readHead } from "./input.js";
+import { type KnownVm, readMemslots } from "./knownvm.js";
+import { mergeByTime } from "./merge.js";
+import { LACKS_NOTHING, type Lacking, Normaliser } from "./normalise.js";
+import { NO_DEFINITIONS, type ProbeDefinitions, readDefinitions } from "./probes.js";
+import { Recogniser } from "./recognise.js";
+import type { EventSource, SourceFacts } from "./source.js";
+import { importStream, STREAM_FORMATS } from "./streams.js";
+import { type Survey, survey } from "./survey.js";
+import type { TracefsEvent } from "./tracefs.js";
+
+export interface ImportOptions {
+	/** Files of one host: captures of any format, merged by their clock. */
+	readonly sources: readonly string[];
+	/** Read the sources as this, whatever they look like. */
+	readonly from?: string | undefined;
+	readonly access?: readonly string[] | undefined;
+	readonly stats?: string | undefined;
+	/** Definitions of probes. */
+	readonly events?: string | undefined;
+	readonly memslots?: string | undefined;
+	readonly kernel?: string | undefined;
+	readonly strategy?: string | undefined;
+	readonly lenient: boolean;
+}
+
+/** All names that --from takes. */
+export const FORMAT_NAMES: readonly string[] = [...EVENT_FORMATS, ...STREAM_FORMATS.map((format) => format.name)];
+
+async function formatOf(path: string, from: string | undefined): Promise<Detected> {
+	const events = EVENT_FORMATS.find((format) => format === from);
+	if (events !== undefined) return { kind: "events", format: events };
+	const stream = STREAM_FORMATS.find((format) => format.name === from);
+	if (stream !== undefined) return { kind: "stream", format: stream };
+	if (from !== undefined) throw new UsageError(`unknown format ${from}`, { where: "--from", hint: FORMAT_NAMES.join(", ") });
+	if (statSync(path).isDirectory()) throw new UsageError("is a directory", { where: path });
+	return detect(await readHead(path, HEAD_BYTES), path);
+}
+
+/**
+ * Import captures of one host into `sink`; the header says what they were.
+ * @throws UsageError, BadInputError (unknown, damaged or contradictory input), LimitError
+ */
+export async function importSources(options: ImportOptions, sink: RecordSink & BlockSink): Promise<TraceHeader> {
+	const [first] = options.sources;
+	if (first === undefined) throw new UsageError("no source", { where: "import" });
+	const sources: EventSource[] = [];
+	for (const path of options.sources) {
+		const detected = await formatOf(path, options.from);
+		if (detected.kind === "events") sources.push(openSource(detected.format, path));
+		else if (options.sources.length === 1) return await importStream(detected.format, path, sink, { lenient: options.lenient });
+		else throw new UsageError(`an access stream (${detected.format.name}) cannot be merged with other sources`, { where: path });
+	}
+	return await importEvents(options, sources, sink);
+}
+
+async function importEvents(options: ImportOptions, sources: readonly EventSource[], sink: RecordSink): Promise<TraceHeader> {
+	const { access = [], lenient, kernel } = options;
+	const where = options.sources.join(", ");
+	const definitions = options.events === undefined ? NO_DEFINITIONS : await readDefinitions(options.events);
+	const told: KnownVm[] = options.memslots === undefined ? [] : await readMemslots(options.memslots);
+	const logged = access.length > 0;
+	const found = logged ? null : await survey(sources, { definitions, told, kernel, lenient, where });
+	const merged = new MergedSources(sources, definitions, found?.lacking ?? LACKS_NOTHING, found, where);
+	const input: CaptureInput = {
+		known: found?.known ?? told,
+		kvm: found?.kvm ?? true,
+		batches: merged.batches(),
+		facts: () => merged.facts(),
+	};
+	return await importCapture({ trace: where, access, stats: options.stats, kernel, strategy: options.strategy, lenient, input }, sink);
+}
+
+/** The sources' events, recognised, merged and completed; and what the sources told on the way. */
+class MergedSources {
+	readonly #sources: readonly EventSource[];
+	readonly #survey: Survey | null;
+	readonly #normaliser: Normaliser;
+	readonly #where: string;
+	readonly #facts: SourceFacts[] = [];
+	readonly #recognisers: Recogniser[];
+
+	constructor(sources: readonly EventSource[], definitions: ProbeDefinitions, lacking: Lacking, found: Survey | null, where: string) {
+		this.#sources = sources;
+		this.#survey = found;
+		this.#where = where;
+		this.#normaliser = new Normaliser(lacking);
+		this.#recognisers = sources.map((source) => new Recogniser(definitions, source.path));
+	}
+
+	async *batches(): AsyncGenerator<TracefsEvent[]> {
+		const readings = this.#sources.map((source, at) => {
+			const { facts, batches } = source.read();
+			this.#facts.push(facts);
+			return recognised(batches, this.#recognisers[at]);
+		});
+		for await (const batch of mergeByTime(readings)) {
+			const out: TracefsEvent[] = [];
+			for (const event of batch) this.#normaliser.push(event, out);
+			yield out;
+		}
+	}
+
+	facts(): ReturnType<CaptureInput["facts"]> {
+		const losses = new Map<string, number>();
+		const warnings: string[] = [];
+		for (const facts of this.#facts) {
+			for (const [name, count] of facts.losses) losses.set(name, (losses.get(name) ?? 0) + count);
+			warnings.push(...facts.warnings.map((warning) => (this.#facts.length > 1 ? `${facts.digest.name}: ${warning}` : warning)));
+		}
+		warnings.push(...askedFor(this.#recognisers, this.#where), ...(this.#survey?.warnings ?? []));
+		const clocks = new Set(this.#facts.map((facts) => facts.clock).filter((clock) => clock !== ""));
+		return {
+			kernel: this.#facts.find((facts) => facts.kernel !== "")?.kernel ?? "",
+			clock: [...clocks].join("+") || (this.#sources[0]?.format ?? ""),
+			clockResolutionNs: Math.max(...this.#facts.map((facts) => facts.resolutionNs)),
+			losses: [...losses].map(([name, count]) => ({ name, count })),
+			warnings,
+			evidence: [...(this.#survey?.evidence ?? [])],
+			sources: this.#facts.map((facts, at) => ({ ...facts.digest, format: this.#sources[at]?.format ?? "" })),
+			importer: this.#sources[0]?.format ?? "",
+		};
+	}
+}
+
+async function* recognised(batches: AsyncGenerator<TracefsEvent[]>, recogniser: Recogniser | undefined): AsyncGenerator<TracefsEvent[]> {
+	for await (const batch of batches) {
+		const out: TracefsEvent[] = [];
+		for (const raw of batch) {
+			const event = recogniser?.recognise(raw);
+			if (event != null) out.push(event);
+		}
+		yield out;
+	}
+}
+
+const listed = (counts: ReadonlyMap<string, number>): string =>
+	[...counts]
+		.sort(([, a], [, b]) => b - a)
+		.slice(0, 8)
+		.map(([name, count]) => `${name} (${count})`)
+		.join(", ");
+
+/** Probes and tracepoints that nothing explains. @throws never: an error of missing ranges is the survey's */
+function askedFor(recognisers: readonly Recogniser[], where: string): string[] {
+	const warnings: string[] = [];
+	for (const { asked, unknown, byName } of recognisers) {
+		if (asked.size > 0)
+			warnings.push(`probes whose function nothing tells were left out: ${listed(asked)}; --events FILE with their definitions tells`);
+		if (unknown.size > 0) warnings.push(`events without a meaning here were left out: ${listed(unknown)}`);
+		if (byName.size > 0)
+			warnings.push(
+				`probes are taken by the names of mmreplay's own recipes, since ${where} shows no symbols: ${[...byName].sort().join(", ")}; --events FILE settles it`,
+			);
+	}
+	return warnings;
+}

@@ -1,0 +1,1 @@
+export const looksLikePerfetto = (_head: Uint8Array): boolean => false;

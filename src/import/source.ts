@@ -1,0 +1,42 @@
+// What the reader of any format gives: events in batches, and facts of the source that it came by on the way.
+import type { SourceDigest } from "./input.js";
+import type { TracefsEvent } from "./tracefs.js";
+
+export interface SourceFacts {
+	readonly digest: SourceDigest;
+	/** uname -r, where the source has it. */
+	kernel: string;
+	/** Clock of the timestamps by its name in trace_clock; "" if the source does not tell. */
+	clock: string;
+	resolutionNs: number;
+	/** Events that the source says were lost, by the source's word for it. */
+	readonly losses: Map<string, number>;
+	readonly warnings: string[];
+}
+
+export interface Reading {
+	readonly facts: SourceFacts;
+	/** In the order of time as far as the format keeps one (reorder.ts for those that do not). */
+	readonly batches: AsyncGenerator<TracefsEvent[]>;
+}
+
+/** A source that can be read more than once. */
+export interface EventSource {
+	readonly path: string;
+	/** "trace.dat v7", "perf script", … */
+	readonly format: string;
+	read(): Reading;
+}
+
+export const newFacts = (clock = "", resolutionNs = 1000): SourceFacts => ({
+	digest: { name: "", sha256: "" },
+	kernel: "",
+	clock,
+	resolutionNs,
+	losses: new Map(),
+	warnings: [],
+});
+
+export function lose(facts: SourceFacts, what: string, events: number): void {
+	if (events > 0) facts.losses.set(what, (facts.losses.get(what) ?? 0) + events);
+}

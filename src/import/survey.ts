@@ -1,0 +1,203 @@
+// The first pass over captures without access logs, and what is decided on it: the kernel's profile, the VMs and their memslots, what is lacking and
+// what that costs, and what makes the capture useless as it is.
+import { BadInputError } from "../errors.js";
+import type { KnownVm } from "./knownvm.js";
+import { mergeByTime } from "./merge.js";
+import type { Lacking } from "./normalise.js";
+import type { ProbeDefinitions } from "./probes.js";
+import { type TakenProfile, takeProfile } from "./profiles.js";
+import { Recogniser } from "./recognise.js";
+import { Scout } from "./scout.js";
+import { inferSlots } from "./slots.js";
+import type { EventSource, SourceFacts } from "./source.js";
+import type { TracefsEvent } from "./tracefs.js";
+
+export interface Survey {
+	readonly known: readonly KnownVm[];
+	/** There are events of KVM. */
+	readonly kvm: boolean;
+	readonly lacking: Lacking;
+	readonly evidence: readonly string[];
+	readonly warnings: readonly string[];
+}
+
+export interface SurveyOptions {
+	readonly definitions: ProbeDefinitions;
+	/** VMs that the user gave. */
+	readonly told: readonly KnownVm[];
+	readonly kernel: string | undefined;
+	readonly lenient: boolean;
+	readonly where: string;
+}
+
+/** Times between which a source has an event. */
+type Spans = Map<string, { first: number; last: number }>;
+
+interface Look {
+	readonly scout: Scout;
+	readonly facts: readonly SourceFacts[];
+	readonly recognisers: readonly Recogniser[];
+	readonly spans: readonly Spans[];
+}
+
+async function look(sources: readonly EventSource[], definitions: ProbeDefinitions): Promise<Look> {
+	const scout = new Scout();
+	const recognisers = sources.map((source) => new Recogniser(definitions, source.path));
+	const facts: SourceFacts[] = [];
+	const spans: Spans[] = sources.map(() => new Map());
+	const from = new WeakMap<TracefsEvent, number>();
+	const several = sources.length > 1;
+	const readings = sources.map((source, at) => {
+		const reading = source.read();
+		facts.push(reading.facts);
+		return several ? tagged(reading.batches, at, from) : reading.batches;
+	});
+	const merged = mergeByTime(readings);
+	for await (const batch of merged) {
+		for (const event of batch) {
+			const source = several ? (from.get(event) ?? 0) : 0;
+			const recogniser = recognisers[source];
+			if (recogniser === undefined) continue;
+			scout.look(event, recogniser);
+			if (!several) continue;
+			const span = spans[source]?.get(event.name);
+			if (span === undefined) spans[source]?.set(event.name, { first: event.ns, last: event.ns });
+			else span.last = event.ns;
+		}
+		if (scout.complete && !several) break;
+	}
+	return { scout, facts, recognisers, spans };
+}
+
+async function* tagged(
+	batches: AsyncGenerator<TracefsEvent[]>,
+	source: number,
+	from: WeakMap<TracefsEvent, number>,
+): AsyncGenerator<TracefsEvent[]> {
+	for await (const batch of batches) {
+		for (const event of batch) from.set(event, source);
+		yield batch;
+	}
+}
+
+/** @throws BadInputError where the capture cannot be used, and the user can say or do something about it */
+export async function survey(sources: readonly EventSource[], options: SurveyOptions): Promise<Survey> {
+	const { definitions, told, kernel, lenient, where } = options;
+	const { scout, facts, recognisers, spans } = await look(sources, definitions);
+	const warnings: string[] = [];
+	const unsure = (what: string, hint: string): void => {
+		if (!lenient) throw new BadInputError(what, { where, hint });
+		warnings.push(what);
+	};
+	if (sources.length > 1) checkTogether(sources, facts, spans, unsure);
+	for (const { rangeLayout } of recognisers) scout.signs.rangeLayout ||= rangeLayout;
+	const taken = takeProfile(kernel, facts.find((one) => one.kernel !== "")?.kernel ?? "", scout.signs);
+	for (const contradiction of taken.contradictions)
+		unsure(
+			`the capture does not fit its kernel: ${contradiction} (${taken.evidence})`,
+			"--kernel REL says which kernel was captured; or probe again with that kernel's offsets",
+		);
+	const kvm = scout.has("kvm_page_fault") || scout.has("kvm_set_memory_region");
+	const asked = new Set(recognisers.flatMap((recogniser) => [...recogniser.asked.keys()]));
+	if (kvm && !scout.has("mn_range_start") && asked.size > 0)
+		throw new BadInputError(`which functions these probes are on is not in the capture: ${[...asked].sort().join(", ")}`, {
+			where,
+			hint: "--events FILE with their definitions (lines of /sys/kernel/tracing/kprobe_events) tells",
+		});
+	if (scout.decimalSptes)
+		unsure("SPTEs are printed in decimal: an old trace-cmd report -R", "a newer trace-cmd prints them in hex; or import its trace.dat");
+	warnings.push(...costs(scout, taken, kvm, definitions));
+	const recorded = scout.has("kvm_set_memory_region");
+	const slots = told.length > 0 || recorded || !kvm ? null : inferSlots(scout.slots, lenient, where);
+	if (slots !== null) warnings.push(...slots.said);
+	if (!kvm) warnings.push("no events of KVM in the capture: it holds observations of the host alone, and nothing to replay");
+	const known = slots?.vms ?? told;
+	return {
+		known,
+		kvm,
+		lacking: {
+			unmap: scout.has("mn_range_start") && !scout.has("kvm_unmap_hva_range") && !scout.complete,
+			vcpuOf: scout.signs.faultHasVcpu === false ? scout.vcpuNumbers(known.map((vm) => vm.tasks)) : null,
+		},
+		evidence: [taken.evidence],
+		warnings,
+	};
+}
+
+/** What the captured kernel or recipe lacks, by what it costs in certainty. */
+function costs(scout: Scout, { profile }: TakenProfile, kvm: boolean, definitions: ProbeDefinitions): string[] {
+	const found: string[] = [];
+	const lacks = (event: string): boolean => !scout.has(event) && !scout.complete;
+	if (scout.hashed !== "")
+		found.push(
+			`pointers of ${scout.hashed} are hashed (%p in tracefs text): they cannot be joined with those of the probes, and are not used`,
+		);
+	if (!kvm) return found;
+	if (lacks("kvm_tdp_mmu_spte_changed"))
+		found.push(
+			"SPTE changes are not recorded: which faults installed, what they found and why each was taken are inferred from the faults",
+		);
+	if (lacks("mn_range_start")) {
+		found.push("notifier ranges are not recorded: nothing shows what the host did to the guests' pages");
+		return found;
+	}
+	if (lacks("kvm_unmap_hva_range"))
+		found.push("kvm_unmap_hva_range is not recorded: every range that meets a memslot is taken to have reached KVM");
+	if (lacks("wp_page_copy")) {
+		const inlined = definitions.absent.has("wp_page_copy") ? " (inlined in this kernel)" : "";
+		if (lacks("do_wp_page"))
+			found.push(
+				`wp_page_copy is not recorded${inlined}: copies are known by their one-page ranges inside a fault, their kind by the rules`,
+			);
+		else found.push(`wp_page_copy is not recorded${inlined}: do_wp_page with a one-page range behind it stands for it`);
+	}
+	if (lacks("ksm_try_to_merge_one_page")) {
+		if (!lacks("ksm_try_to_merge_with_ksm_page"))
+			found.push(
+				"try_to_merge_one_page is not recorded: try_to_merge_with_ksm_page stands for it, and merges into the zero page are not seen",
+			);
+		else found.push("KSM's merges are not recorded: its ranges are taken for invalidations that change nothing");
+	}
+	if (profile.changePte && !scout.signs.changePte && scout.signs.ranges)
+		found.push(`no change_pte is recorded, though Linux ${profile.name} calls it: whether the kernel was changed cannot be told`);
+	if (scout.signs.faultHasVcpu === false) found.push("kvm_page_fault has no vCPU in this kernel: vCPUs are numbered by their tasks");
+	return found;
+}
+
+/** Sources of one host: one clock, and no event in two of them at the same time. */
+function checkTogether(
+	sources: readonly EventSource[],
+	facts: readonly SourceFacts[],
+	spans: readonly Spans[],
+	unsure: (what: string, hint: string) => void,
+): void {
+	const clocks = new Set(facts.map((one) => one.clock).filter((clock) => clock !== ""));
+	if (clocks.size > 1) unsure(`the sources have different clocks: ${[...clocks].join(", ")}`, "record all of them with one clock (mono)");
+	const ends = spans.map((each) => {
+		const all = [...each.values()];
+		return { first: Math.min(...all.map((span) => span.first)), last: Math.max(...all.map((span) => span.last)) };
+	});
+	ends.forEach((a, at) => {
+		ends.forEach((b, other) => {
+			if (other <= at) return;
+			if (a.last < b.first - 3600e9 || b.last < a.first - 3600e9)
+				unsure(
+					`${sources[at]?.path ?? ""} and ${sources[other]?.path ?? ""} lie more than an hour apart`,
+					"are they of one run, with one clock?",
+				);
+		});
+	});
+	spans.forEach((each, at) => {
+		for (const [name, span] of each) {
+			const twin = spans.findIndex((others, other) => {
+				const twice = others.get(name);
+				return other > at && twice !== undefined && twice.first < span.last && span.first < twice.last;
+			});
+			if (twin >= 0 && name !== "tracing_mark_write" && name !== "print")
+				unsure(
+					`${name} is in ${sources[at]?.path ?? ""} and in ${sources[twin]?.path ?? ""} at the same time: its events would count twice`,
+					"leave it out of one of them",
+				);
+		}
+	});
+}

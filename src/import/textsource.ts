@@ -1,0 +1,121 @@
+// Text captures of any layout as a source of events: lines in, batches out, with the losses and facts that the text itself tells.
+import { BadInputError } from "../errors.js";
+import { type Line, readLines } from "./input.js";
+import { type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
+import type { TracefsEvent, TracefsLine } from "./tracefs.js";
+
+/** What a line of some layout is. */
+export type TextLine =
+	| TracefsLine
+	| { readonly kind: "kernel"; readonly release: string }
+	| { readonly kind: "clock"; readonly clock: string };
+
+export interface TextLayout {
+	readonly format: string;
+	readonly clock: string;
+	parse(line: string): TextLine;
+}
+
+/** Lines that are none of the format: so many, and more than a tenth of the events, and the file is something else. */
+const MAX_FOREIGN = 20;
+
+/** Reads lines through one layout and keeps count of what is none of it. */
+export class LineReader {
+	readonly #layout: TextLayout;
+	readonly #facts: SourceFacts;
+	readonly #where: string;
+	#events = 0;
+	#foreign = 0;
+	#firstForeign = 0;
+	#overwritten = 0;
+
+	constructor(layout: TextLayout, facts: SourceFacts, where: string) {
+		this.#layout = layout;
+		this.#facts = facts;
+		this.#where = where;
+	}
+
+	/** @throws BadInputError where the lines are none of the format */
+	add(text: string, number: number, complete: boolean, batch: TracefsEvent[]): void {
+		const line = this.#layout.parse(text);
+		switch (line.kind) {
+			case "event":
+				if (complete) {
+					this.#events++;
+					if (line.event.ns % 1000 !== 0) this.#facts.resolutionNs = 1;
+					batch.push(line.event);
+				} else this.#cut(number);
+				return;
+			case "lost":
+				lose(this.#facts, "lost", line.events);
+				return;
+			case "written":
+				this.#overwritten = Math.max(this.#overwritten, line.written - line.inBuffer);
+				return;
+			case "kernel":
+				this.#facts.kernel ||= line.release;
+				return;
+			case "clock":
+				this.#facts.clock ||= line.clock;
+				return;
+			case "foreign":
+				if (!complete) this.#cut(number);
+				else this.#notOurs(number);
+				return;
+			default:
+				return;
+		}
+	}
+
+	#cut(number: number): void {
+		this.#facts.warnings.push(`the trace is cut off in line ${number}: that line was left out`);
+	}
+
+	#notOurs(number: number): void {
+		if (this.#foreign++ === 0) this.#firstForeign = number;
+		if (this.#foreign > MAX_FOREIGN && this.#foreign > this.#events / 10)
+			throw new BadInputError(`not ${this.#layout.format}: ${this.#foreign} of the first ${number} lines are none of it`, {
+				where: `${this.#where}, line ${this.#firstForeign}`,
+			});
+	}
+
+	/** @throws BadInputError where there was no event */
+	finish(): void {
+		if (this.#events === 0) throw new BadInputError(`no events in ${this.#layout.format}`, { where: this.#where });
+		lose(this.#facts, "overwritten", this.#overwritten);
+		if (this.#foreign > 0)
+			this.#facts.warnings.push(
+				`${this.#foreign} lines are no lines of ${this.#layout.format} and were left out, the first at line ${this.#firstForeign}`,
+			);
+	}
+}
+
+/** Lines, and where several stand in one of the file's (JSON), those. */
+export type LineSplitter = (line: Line, facts: SourceFacts) => readonly string[];
+
+export function textSource(path: string, layout: TextLayout, split?: LineSplitter): EventSource {
+	return { path, format: layout.format, read: () => reading(path, layout, split) };
+}
+
+function reading(path: string, layout: TextLayout, split: LineSplitter | undefined): Reading {
+	const facts = newFacts(layout.clock);
+	return { facts, batches: batchesOf(path, layout, split, facts) };
+}
+
+async function* batchesOf(
+	path: string,
+	layout: TextLayout,
+	split: LineSplitter | undefined,
+	facts: SourceFacts,
+): AsyncGenerator<TracefsEvent[]> {
+	const reader = new LineReader(layout, facts, path);
+	for await (const lines of readLines(path, facts.digest)) {
+		const batch: TracefsEvent[] = [];
+		for (const line of lines) {
+			if (split === undefined) reader.add(line.text, line.number, line.complete, batch);
+			else for (const text of split(line, facts)) reader.add(text, line.number, line.complete, batch);
+		}
+		yield batch;
+	}
+	reader.finish();
+}

@@ -1,0 +1,43 @@
+// The reference model's state as entries for the digest.
+import { type ArchitecturalState, EntryFlag, EntryKind } from "../state.js";
+import type { World } from "./world.js";
+
+const BATCH_ENTRIES = 1024;
+
+function entry(kind: number, owner: number, page: number, frame: number, flags: number): number[] {
+	return [kind, owner, page >>> 0, Math.floor(page / 2 ** 32), frame, flags];
+}
+
+function* eachEntry(world: World): Generator<number[]> {
+	for (const mm of [...world.mms.values()].sort((a, b) => a.id - b.id)) {
+		for (const [page, { frame, writable }] of mm.entries()) {
+			const flags = (writable ? EntryFlag.writable : 0) | (frame.zero ? EntryFlag.zero : 0) | (frame.kpage !== 0 ? EntryFlag.ksm : 0);
+			yield entry(EntryKind.pte, mm.id, page, frame.id, flags);
+		}
+	}
+	for (const vm of [...world.vms.values()].sort((a, b) => a.id - b.id)) {
+		for (const [as, root] of vm.roots.entries()) {
+			for (const [gfn, { frame, writable }] of root.entries()) {
+				if (frame !== null) yield entry(EntryKind.spte | (as << 8), vm.id, gfn, frame.id, writable ? EntryFlag.writable : 0);
+			}
+		}
+	}
+}
+
+function* batches(world: World): Generator<Uint32Array> {
+	let words: number[] = [];
+	let entries = 0;
+	for (const next of eachEntry(world)) {
+		words.push(...next);
+		if (++entries < BATCH_ENTRIES) continue;
+		yield Uint32Array.from(words);
+		words = [];
+		entries = 0;
+	}
+	if (entries > 0) yield Uint32Array.from(words);
+}
+
+/** What `stateDigest` hashes of a replay by the reference model. */
+export function modelState(world: World): ArchitecturalState {
+	return { counters: world.counters, entries: () => batches(world) };
+}

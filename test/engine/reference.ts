@@ -1,0 +1,50 @@
+// The reference model behind the engine's interface: what the engine's results are held against.
+import type { PhaseReplay, ReplayOptions, ReplayResult, StrategyReplay } from "../../src/engine/replay.js";
+import { setsOf } from "../../src/machine/machine.js";
+import { ReferenceModel } from "../../src/model/replay.js";
+import { modelState } from "../../src/model/state.js";
+import { stateDigest } from "../../src/state.js";
+import type { TraceReader } from "../../src/trace/reader.js";
+import { records } from "../../src/trace/records.js";
+
+type Reference = Pick<ReplayResult, "strategies" | "phases" | "events">;
+
+interface PhaseBegin {
+	readonly phase: number;
+	readonly label: string;
+	readonly counters: BigUint64Array[];
+}
+
+/** Replay a trace under each strategy by the reference model. */
+export function referenceReplay(trace: TraceReader, { strategies, machine }: ReplayOptions): Reference {
+	const { l1, l2 } = machine.tlb;
+	const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
+	const { copiesRecorded } = trace.header;
+	const { guestLevels, hostLevels } = machine;
+	const models = strategies.map((strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded }));
+	const now = (): BigUint64Array[] => models.map(({ world }) => world.counters.slice());
+	const begins: PhaseBegin[] = [];
+	let events = 0;
+	for (const { record, sequence } of records(trace, { observations: false })) {
+		events++;
+		for (const model of models) model.replay(record, sequence);
+		if (record.kind === "operation" && record.name === "mark" && record.args[1] === 0)
+			begins.push({ phase: record.args[0] ?? 0, label: record.text ?? "", counters: now() });
+	}
+	const final = now();
+	const phases: PhaseReplay[] = begins.map(({ phase, label, counters }, at) => ({
+		phase,
+		label,
+		counters: counters.map((before, index) => {
+			const after = begins[at + 1]?.counters[index] ?? final[index];
+			return before.map((value, counter) => (after?.[counter] ?? 0n) - value);
+		}),
+	}));
+	const replays: StrategyReplay[] = models.map(({ world }, index) => ({
+		name: strategies[index]?.name ?? "",
+		counters: world.counters,
+		violation: world.violation,
+		digest: stateDigest(modelState(world)),
+	}));
+	return { strategies: replays, phases, events };
+}
