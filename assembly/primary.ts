@@ -80,9 +80,9 @@ export function mustCopy(frame: u32, hint: u32): bool {
 	return !copiesRecorded && mapcountOf(frame) > 1;
 }
 
-/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
-export function reuse(mm: Mm, page: u64, frame: u32): void {
-	countAll(Counter.cowReuses);
+/** A private page that is written again where it is. */
+export function reusePage(mm: Mm, page: u64): void {
+	const frame = frameOf(pteOf(mm, page));
 	changePte(mm, page, 0, Bit.writable | PteBit.dirty);
 	setBit(frame, FrameBit.exclusive);
 	// References that a trace does not show can make the kernel reuse a page that others map.

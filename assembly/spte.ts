@@ -53,7 +53,7 @@ export function isHugeLeaf(leaf: usize, strategy: u32): bool {
 }
 
 /** A 2 MiB leaf that overlaps a range is zapped whole (3.2). */
-function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, site: u32): void {
+export function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, site: u32): void {
 	const stride = (<usize>root.words) << 2;
 	let record = leaf + root.header + ((<usize>strategy) << 2);
 	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {

@@ -272,6 +272,7 @@ function invalidateBegin(vm: Vm, strategy: u32, start: u64, end: u64): void {
 /** As the cause of a vmexit, what an operation's zap is. */
 function causeOfKind(kind: u32): u32 {
 	if (kind == Kind.cow || kind == Kind.unshare) return Cause.cow;
+	if (kind == Kind.thpSplit) return Cause.hugeSplit;
 	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
 }
 

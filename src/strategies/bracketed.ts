@@ -104,6 +104,8 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		protect: late,
 		fork: bareLate,
 		invalidate: bareLate,
+		"thp-split": late,
+		"thp-collapse": late,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),
