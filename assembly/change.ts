@@ -50,7 +50,7 @@ export function decide(op: Operation): bool {
 	else {
 		// write_protect_page (1.4)
 		const pte = anonymous(op.mm, op.page);
-		if (!canProtect(pte)) return false;
+		if ((op.flags & OpFlag.changed) == 0 && !canProtect(pte)) return false;
 		newFrame = frameOf(pte);
 	}
 	return true;

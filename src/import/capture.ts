@@ -98,7 +98,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		if (vm !== undefined) logOf.set(vm, log);
 	}
 	const spans = phaseSpans(tracker.items, tracker.at);
-	applyLoggedOperations(tracker.items, tracker.childCopies, spans, logOf);
+	applyLoggedOperations(tracker.items, tracker.observed, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input?.kvm !== false) checkVms(host, tracker, logs, warnings);

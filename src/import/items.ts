@@ -62,6 +62,8 @@ export interface FaultItem {
 /** A copy that a forked child made: it is in no bracket, since the child's mm has no notifier. */
 export interface ChildCopy {
 	readonly at: number;
+	/** The copied page was a KSM page. */
+	readonly ksm: boolean;
 	readonly pid: number;
 	readonly page: number;
 }

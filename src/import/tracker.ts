@@ -359,7 +359,7 @@ export class Tracker {
 
 	copyEnds(task: Task): void {
 		if (task.copy !== null && !task.copy.bracketed && task.vm === null)
-			this.childCopies.push({ at: this.at, pid: task.pid, page: task.copy.page });
+			this.childCopies.push({ at: this.at, ksm: this.#ksm.isKsmPage(task.copy.struct), pid: task.pid, page: task.copy.page });
 		task.copy = null;
 	}
 

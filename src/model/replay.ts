@@ -228,7 +228,7 @@ export class ReferenceModel {
 					mm,
 					page,
 					1,
-					() => (failed ? UNCHANGED : this.#writeProtect(mm, page)),
+					() => (failed ? UNCHANGED : this.#writeProtect(mm, page, (flags & OpFlag.changed) !== 0)),
 					(flags & OpFlag.kpageGiven) !== 0,
 				);
 			}
@@ -273,9 +273,9 @@ export class ReferenceModel {
 	}
 
 	/** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
-	#writeProtect(mm: Mm, page: number): PrimaryChange {
+	#writeProtect(mm: Mm, page: number, changed: boolean): PrimaryChange {
 		const pte = this.#anonymous(mm, page);
-		if (!(pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
+		if (!(changed || pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
 		return {
 			changes: true,
 			frame: pte.frame,

@@ -1,7 +1,8 @@
 // A strategy as JSON: what `mmreplay strategies NAME` prints and `--strategies FILE` takes (docs/strategy.schema.json). Data, no code.
-import { neverEligible } from "./bracketed.js";
+
 import { BadInputError } from "../errors.js";
 import { type FieldReader, readDocument } from "../machine/fields.js";
+import { neverEligible } from "./bracketed.js";
 import { type ChangePte, encodeStrategy, OPERATION_KINDS, type OperationKind, STEP_CODES, type Step, type Strategy } from "./steps.js";
 
 const STEPS = Object.keys(STEP_CODES) as Step["step"][];

@@ -150,6 +150,8 @@ export const OpFlag = {
 	unlocks: 64,
 	/** ksmPromote, ksmReplace: the merge was undone before the page entered the stable tree (break_cow after a failed pair). */
 	undone: 128,
+	/** ksmWriteProtect: change_pte is recorded in its bracket, so it changed the PTE, whatever the model derives. */
+	changed: 256,
 } as const;
 
 /** Bits of an SPTE as recorded. */
