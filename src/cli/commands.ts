@@ -16,6 +16,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	{ name: "head", summary: "the first records of a trace", load: () => import("./head.js") },
 	{ name: "cat", summary: "all records of a trace", load: () => import("./cat.js") },
 	{ name: "validate", summary: "check a trace, and save what is good of a damaged one", load: () => import("./validate.js") },
+	{ name: "report", summary: "make an HTML report of saved runs", load: () => import("./report.js") },
 	{ name: "strategies", summary: "list the strategies, or print one as JSON", load: () => import("./strategies.js") },
 	{ name: "machines", summary: "list the machines, or print one as JSON", load: () => import("./machines.js") },
 ];

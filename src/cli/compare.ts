@@ -1,33 +1,31 @@
 // mmreplay compare: strategies side by side on each trace.
-import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { UsageError } from "../errors.js";
-import { type Comparison, comparison, comparisonJson, violationsOf } from "../report/compare.js";
-import { compareTable, counterTable, exactnessLines, sensitivityTable, speedLine } from "../report/comparetable.js";
-import { csvTable, markdownTable, tableLines } from "../report/table.js";
+import { checkColumns, chosenTable } from "../report/columns.js";
+import { type Comparison, comparison, violationsOf } from "../report/compare.js";
+import { exactnessLines, sensitivityTable, speedLine } from "../report/comparetable.js";
+import { runChanges } from "../report/runchanges.js";
+import { tableLines } from "../report/table.js";
+import { terminalLines } from "../report/terminal.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE, DEFAULT_STRATEGIES } from "../strategies/index.js";
-import { fileError } from "../trace/sink.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
+import { type CompareFiles, compareDocument, openRun, writeFiles } from "./comparefiles.js";
 import { openInput } from "./input.js";
-import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
-import { type Voice, voiceOf, writeJson, writeOut } from "./output.js";
+import { type CaptureFlags, captureOptions, type TableFlags, withCapture, withVoice } from "./options.js";
+import { type Voice, voiceOf, writeError, writeJson, writeOut } from "./output.js";
 import { replayHeld } from "./replayed.js";
 
-interface CompareOptions extends CaptureFlags {
+interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
 	strategies: string;
 	baseline: string;
 	machine?: string;
 	costs?: string;
 	check?: boolean;
 	sensitivity?: boolean;
-	csv?: string;
-	markdown?: string;
+	baselineRun?: string;
 	json?: boolean;
-	output?: string;
 }
-
-const SCHEMA = "mmreplay/compare/1";
 
 export function define(command: Command): void {
 	withVoice(withCapture(command))
@@ -39,10 +37,14 @@ export function define(command: Command): void {
 		.option("--check", "check every access for coherence, in traces of any size")
 		.option("--no-check", "check none")
 		.option("--sensitivity", "how the cycles saved depend on each cost")
+		.option("-o, --output <file>", "save the run: the JSON document, with phases and intervals, for report and --baseline-run")
+		.option("--baseline-run <file>", "a saved run: say what changed since, and fail where the same trace counts differently")
 		.option("--csv <file>", "every counter as CSV")
-		.option("--markdown <file>", "the table as Markdown")
+		.option("--series <file>", "every counter by phase and by interval as CSV")
+		.option("--markdown <file>", "a summary in Markdown, for a cover letter or a pull request")
+		.option("--columns <list>", "columns of the table: their titles or counters, separated by commas")
+		.option("--wide", "the table in one piece, however wide")
 		.option("--json", "print one JSON document instead of the table")
-		.option("-o, --output <file>", "write the JSON document to a file")
 		.action(compare);
 }
 
@@ -58,6 +60,9 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	const machine = chooseMachine(options.machine);
 	const costs = chooseCosts(options.costs);
 	const settings = { strategies, builtIn, baseline, machine, costs, sensitivity: options.sensitivity === true };
+	// Read first: nobody wants to wait for a replay to hear that a file is not there.
+	const before = options.baselineRun === undefined ? undefined : openRun(options.baselineRun);
+	checkColumns(options.columns);
 	const comparisons: Comparison[] = [];
 	for (const path of paths) {
 		const input = await openInput(path, captureOptions(options));
@@ -67,9 +72,15 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 		} finally {
 			input.close();
 		}
-		if (options.json !== true) writeOut(`${reportLines(comparisons, voice).join("\n")}\n`);
+		if (options.json !== true) writeOut(`${reportLines(comparisons, options, voice).join("\n")}\n`);
 	}
+	if (options.json === true) writeJson(compareDocument(comparisons));
 	writeFiles(comparisons, options);
+	if (before !== undefined) {
+		const changes = runChanges(before, comparisons);
+		(options.json === true ? writeError : (line: string): void => writeOut(`${line}\n`))(changes.lines.join("\n"));
+		if (changes.differs) process.exitCode = 1;
+	}
 	// Violations are a result under an unsafe strategy and a defect under a safe one.
 	const violated = comparisons.some(({ strategies, checked }) =>
 		strategies.some(({ safe, replay }) => safe && (violationsOf(replay, checked) ?? 0) > 0),
@@ -78,61 +89,24 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 }
 
 /** The last comparison, for people; TSV where standard output is no terminal, with the sentences as comments. */
-function reportLines(comparisons: readonly Comparison[], voice: Voice): string[] {
+function reportLines(comparisons: readonly Comparison[], options: CompareOptions, voice: Voice): string[] {
 	const last = comparisons.at(-1);
 	if (last === undefined) return [];
 	const plain = voice.columns === undefined;
+	const width = options.wide === true && !plain ? Number.POSITIVE_INFINITY : voice.columns;
 	const prose = (lines: readonly string[]): string[] => (plain ? lines.map((line) => `# ${line}`) : [...lines]);
 	const gap = plain ? [] : [""];
 	const { path, header } = last.trace;
 	const kernel = header.kernel === "" ? "" : `, kernel ${header.kernel}`;
+	const lines = plain ? [] : terminalLines(last, voice.columns, voice.unicode);
 	return [
 		...(comparisons.length > 1 ? gap : []),
 		...prose([`trace: ${path}${kernel}`, fidelityLine(last.fidelity), verdictLine(last), ...caveatLines(last)]),
 		...gap,
-		...tableLines(compareTable(last, plain), voice.columns, voice.color),
+		...tableLines(chosenTable(last, options.columns, plain), width, voice.color),
+		...(lines.length === 0 ? [] : [...gap, ...lines]),
 		...gap,
 		...prose([...exactnessLines(last), ...loopLines(last), speedLine(last)]),
-		...(last.sensitivity === null ? [] : [...gap, ...tableLines(sensitivityTable(last), voice.columns, voice.color)]),
+		...(last.sensitivity === null ? [] : [...gap, ...tableLines(sensitivityTable(last), width, voice.color)]),
 	];
-}
-
-function document(comparisons: readonly Comparison[]): object {
-	const [first] = comparisons;
-	if (first !== undefined && comparisons.length === 1) return { schema: SCHEMA, ...comparisonJson(first) };
-	return { schema: SCHEMA, traces: comparisons.map(comparisonJson) };
-}
-
-function writeFiles(comparisons: readonly Comparison[], options: CompareOptions): void {
-	if (options.json === true && (options.output === undefined || options.output === "-")) writeJson(document(comparisons));
-	else if (options.output !== undefined) save(options.output, `${JSON.stringify(document(comparisons), null, "\t")}\n`);
-	if (options.csv !== undefined) save(options.csv, `${csvTable(counterTable(comparisons)).join("\r\n")}\r\n`);
-	if (options.markdown !== undefined) save(options.markdown, `${comparisons.map(markdown).join("\n")}`);
-}
-
-function markdown(one: Comparison): string {
-	const lines = [
-		`### ${one.trace.path}`,
-		"",
-		fidelityLine(one.fidelity),
-		"",
-		verdictLine(one),
-		"",
-		...caveatLines(one).flatMap((line) => [line, ""]),
-	];
-	const notes = [...exactnessLines(one), ...loopLines(one)].flatMap((line) => ["", line]);
-	return `${[...lines, ...markdownTable(compareTable(one, false)), ...notes].join("\n")}\n`;
-}
-
-/** `-` is standard output. @throws UsageError, LimitError */
-function save(path: string, text: string): void {
-	if (path === "-") {
-		writeOut(text);
-		return;
-	}
-	try {
-		writeFileSync(path, text);
-	} catch (error) {
-		throw fileError(error, path);
-	}
 }

@@ -26,12 +26,17 @@ const gather = (path: string, before: string[] = []): string[] => [...before, pa
 
 export function define(command: Command): void {
 	withVoice(command)
-		.argument("<source>", "text of /sys/kernel/tracing/trace (may be gzip'ed), or a folder with it and what belongs to it")
+		.argument(
+			"<source...>",
+			"captures of one host in any format (docs/import.md), merged by their clock; - for standard input; or a folder",
+		)
 		.requiredOption("-o, --output <trace>", "the trace to write; - for standard output")
-		.addOption(new Option("--from <format>", "format of the source").choices(["tracefs"]))
+		.option("--from <format>", "format of the source, whatever it looks like")
 		.option("--access <file>", "access log of a VM; once for each", gather)
 		.option("--stats <file>", "the rig's counters by phase (stats.jsonl)")
-		.option("--events <file>", "the events that were enabled (events.txt)")
+		.option("--events <file>", "definitions of the capture's probes (kprobe_events), or events.txt")
+		.option("--memslots <file>", "memslots by hand, where the capture does not record them")
+		.option("--overlay <spec>", "KSM events made up over an access stream: ksm:duplicates=0.4,…")
 		.option("--kernel <release>", "kernel release that was captured")
 		.option("--captured-strategy <name>", "strategy that the captured kernel ran, instead of what its events show")
 		.addOption(new Option("--codec <codec>", "compression of the blocks").choices(["none", "deflate-raw", "zstd"]).default("none"))
@@ -45,22 +50,26 @@ export function define(command: Command): void {
 		.action(run);
 }
 
-async function run(source: string, options: ImportOptions): Promise<void> {
+async function run(sources: readonly string[], options: ImportOptions): Promise<void> {
 	const voice = voiceOf(options);
 	if (options.output === "-" && options.json === true) {
 		throw new UsageError("standard output cannot take both the trace and the summary", { where: "--output - --json" });
 	}
-	expectFile(source);
-	if (!statSync(source).isDirectory() && isTrace(source)) {
-		throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
+	for (const source of sources) {
+		if (source === "-") continue;
+		expectFile(source);
+		if (!statSync(source).isDirectory() && isTrace(source)) {
+			throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
+		}
 	}
 	const { header, written } = await importInto(
-		source,
+		sources,
 		options,
 		new TraceWriter(options.output, { codec: options.codec, pages: options.pages }),
 	);
+	const [source] = sources;
 	if (options.json === true) {
-		writeJson({ schema: "mmreplay/import/1", source, output: options.output, ...summary(header, written, options.output) });
+		writeJson({ schema: "mmreplay/import/1", source, files: sources, output: options.output, ...summary(header, written, options.output) });
 		return;
 	}
 	for (const warning of header.warnings) warn(voice, warning);

@@ -1,14 +1,14 @@
 // What a TRACE argument may be: a trace, a capture's file or folder (imported on the way into a file that has no name), or `-`.
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, mkdtempSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, createReadStream, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { looksLikePerfetto } from "../import/perfettowire.js";
 import { openTrace, type TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
-import { retryWhileBusy } from "../trace/sink.js";
 import { MAGIC, Tag } from "../trace/wire.js";
 import { TraceWriter } from "../trace/writer.js";
 import { type CaptureOptions, expectFile, expectStrategy, importInto } from "./capture.js";
+import { Scratch, spoolInput } from "./scratch.js";
 
 export interface OpenedInput {
 	/** As the user named it. */
@@ -23,46 +23,18 @@ export interface OpenedInput {
 	close(): void;
 }
 
-/** A folder of our own, removed as soon as its file is open, or when the process exits before that. */
-class Scratch {
-	readonly folder = mkdtempSync(join(tmpdir(), "mmreplay-"));
-	readonly file = join(this.folder, "trace.mmtrace");
-
-	constructor() {
-		process.on("exit", this.remove);
-	}
-
-	readonly remove = (): void => {
-		process.off("exit", this.remove);
-		rmSync(this.folder, { recursive: true, force: true });
-	};
-}
-
-const CHUNK_BYTES = 1 << 20;
-
-/** Standard input as a file: a trace is read more than once, and a capture is told by its first bytes. */
-function spoolInput(target: string): void {
-	const chunk = new Uint8Array(CHUNK_BYTES);
-	const out = openSync(target, "wx", 0o600);
-	try {
-		for (;;) {
-			const count = retryWhileBusy(() => readSync(0, chunk, 0, chunk.length, null));
-			if (count === 0) return;
-			for (let at = 0; at < count; ) at += writeSync(out, chunk, at, count - at);
-		}
-	} finally {
-		closeSync(out);
-	}
-}
+/** Enough to tell a Perfetto trace, which begins with the same byte. */
+const HEAD_BYTES = 4096;
 
 /** Whether a file is meant as a trace: by its first bytes, of which a damaged one may lack some, or by its name. */
 export function isTrace(path: string): boolean {
 	if (path.endsWith(".mmtrace")) return true;
 	const fd = openSync(path, "r");
 	try {
-		const head = new Uint8Array(16);
-		const length = readSync(fd, head, 0, head.length, 0);
-		return (length > 0 && head[0] === Tag.header) || Buffer.from(head.subarray(0, length)).includes(Buffer.from(MAGIC));
+		const buffer = new Uint8Array(HEAD_BYTES);
+		const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0));
+		if (Buffer.from(head.subarray(0, 16)).includes(Buffer.from(MAGIC))) return true;
+		return head[0] === Tag.header && !looksLikePerfetto(head);
 	} finally {
 		closeSync(fd);
 	}
@@ -92,7 +64,7 @@ export async function openInput(path: string, options: CaptureOptions = {}): Pro
 		}
 		const imported = statSync(source).isDirectory() || !isTrace(source);
 		if (imported) {
-			await importInto(source, options, new TraceWriter(scratch.file));
+			await importInto([source], options, new TraceWriter(scratch.file));
 			source = scratch.file;
 		}
 		const trace = openTrace(source);

@@ -1,17 +1,12 @@
 // The command line: picks the command, loads its code and nothing else, and turns whatever goes wrong into one line and an exit status.
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { MmreplayError, UsageError } from "../errors.js";
 import { COMMANDS, type CommandEntry } from "./commands.js";
 import { writeError, writeOut } from "./output.js";
 import { didYouMean } from "./suggest.js";
+import { version } from "./version.js";
 
 const DEFECT = 70;
-
-function version(): string {
-	const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-	return String((JSON.parse(text) as { version: unknown }).version);
-}
 
 /** Commander's words in our form. */
 function usageError(error: CommanderError, where: string): UsageError {

@@ -11,6 +11,12 @@ export function withVoice(command: Command): Command {
 	return command.option("-q, --quiet", "no progress and no warnings").option("--no-color", "no colours, as with NO_COLOR set");
 }
 
+/** How a table is laid out. */
+export interface TableFlags {
+	wide?: boolean;
+	columns?: string;
+}
+
 export interface CaptureFlags extends VoiceOptions {
 	kernel?: string;
 	capturedStrategy?: string;

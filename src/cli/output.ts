@@ -10,6 +10,8 @@ export interface Voice {
 	readonly color: boolean;
 	/** Columns of the terminal that standard output is; undefined where it is none: then tables are TSV. */
 	readonly columns: number | undefined;
+	/** The terminal shows more than ASCII. */
+	readonly unicode: boolean;
 	/** Standard error is a terminal, and nobody asked for quiet. */
 	readonly progress: boolean;
 }
@@ -47,6 +49,7 @@ export function voiceOf(options: { quiet?: boolean | undefined; color?: boolean 
 		quiet,
 		color: stdout.isTTY === true && !noColor,
 		columns: stdout.isTTY === true ? stdout.columns || 80 : undefined,
+		unicode: /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || "") && env.TERM !== "linux",
 		progress: stderr.isTTY === true && !quiet && (env.CI ?? "") === "",
 	};
 }

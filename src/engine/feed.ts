@@ -16,7 +16,8 @@ export interface Fed {
 export interface FeedListener {
 	/** An engine (by its place) stands behind a mark that begins a phase. */
 	mark(engine: number, where: string): void;
-	block(fed: Readonly<Fed>): void;
+	/** A block has been replayed by all of them. */
+	block(fed: Readonly<Fed>, block: Block): void;
 }
 
 /** Replay all causes of a trace. @throws BadInputError, LimitError */
@@ -27,7 +28,7 @@ export function feed(trace: TraceReader, engines: readonly Engine[], listener: F
 		feedBlock(trace, block, engines, listener, fed);
 		fed.events += block.events;
 		fed.bytes += block.rawLength;
-		listener.block(fed);
+		listener.block(fed, block);
 	}
 	return fed;
 }

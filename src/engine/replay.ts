@@ -7,6 +7,7 @@ import type { TraceReader } from "../trace/reader.js";
 import { MAX_STRATEGIES } from "./boundary.js";
 import { type Build, defaultBuild, Engine, type Violation } from "./engine.js";
 import { feed } from "./feed.js";
+import { type IntervalReplay, Intervals } from "./intervals.js";
 
 export interface ReplayOptions {
 	readonly strategies: readonly Strategy[];
@@ -40,6 +41,8 @@ export interface PhaseReplay {
 export interface ReplayResult {
 	readonly strategies: StrategyReplay[];
 	readonly phases: PhaseReplay[];
+	/** The whole trace, cut where blocks end. */
+	readonly intervals: readonly IntervalReplay[];
 	readonly events: number;
 	/** Reading, decoding and replaying. */
 	readonly seconds: number;
@@ -158,19 +161,28 @@ export function replayTrace(
 	const groups = groupsOf(options, trace.header.copiesRecorded);
 	const engines = groups.map(({ engine }) => engine);
 	const phases = new Phases(groups);
+	const intervals = new Intervals();
+	const countersNow = (): BigUint64Array[] => {
+		const now: BigUint64Array[] = [];
+		for (const group of groups) placeCounters(group, now);
+		return now;
+	};
 	const fed = feed(trace, engines, {
 		mark: (place, where) => phases.mark(place, where),
-		block: ({ events, bytes }) => onProgress?.(events, bytes),
+		block: ({ events, bytes }, block) => {
+			intervals.block(block, events, countersNow);
+			onProgress?.(events, bytes);
+		},
 	});
 	const seconds = (performance.now() - started) / 1000;
-	const final: BigUint64Array[] = [];
-	for (const group of groups) placeCounters(group, final);
+	const final = countersNow();
 	const strategies = strategyReplays(options, groups, final);
 	const peakMemoryBytes = engines.reduce((sum, engine) => sum + engine.memoryBytes, 0);
 	for (const engine of engines) if (engine.memoryBytes <= KEPT_BYTES) idle.set(engine.build, engine);
 	return {
 		strategies,
 		phases: phases.finish(final),
+		intervals: intervals.finish(final, fed.events),
 		events: fed.events,
 		seconds,
 		decodeSeconds: fed.decodeSeconds,

@@ -21,6 +21,7 @@ const BPF_EVENTS: Readonly<Record<string, BpfEvent>> = {
 	KVM_SPTE: bpf("kvm_tdp_mmu_spte_changed", ["level", "as_id"], { old: "old_spte", new: "new_spte", as: "as_id" }),
 	KVM_MMIO_SPTE: bpf("mark_mmio_spte"),
 	KVM_EXIT: bpf("kvm_exit"),
+	KVM_SMM: bpf("kvm_smm_transition", ["vcpu"]),
 	KVM_FLUSH: bpf("kvm_flush_remote_tlbs"),
 	KVM_MEMSLOT: bpf("__kvm_set_memory_region"),
 	MN_START: bpf("__mmu_notifier_invalidate_range_start", ["event"]),

@@ -2,6 +2,7 @@
 import { BadInputError } from "../errors.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type AccessLog, readAccessLog } from "./accesslog.js";
+import { complete, HostObserver } from "./completion.js";
 import { accessOf, Emitter, type RecordSink } from "./emit.js";
 import { CapturedHost, type CapturedVm } from "./host.js";
 import { readLines, type SourceDigest } from "./input.js";
@@ -88,6 +89,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 			? { facts: undefined, losses: await readEvents(sources, tracker, clock, traceSource, warnings) }
 			: await readInput(input, sources.trace, tracker, clock, warnings);
 	tracker.finish();
+	if (input?.kvm === true && logs.length === 0) complete(tracker);
 	checkProbes(sources, tracker, clock, warnings, losses);
 	const stats = sources.stats === undefined ? null : await readStats(sources.stats);
 	warnings.push(...(stats?.warnings ?? []));
@@ -147,11 +149,13 @@ async function readInput(
 	warnings: string[],
 ): Promise<{ facts: InputFacts; losses: { name: string; count: number }[] }> {
 	let events = 0;
+	const host = input.kvm ? null : new HostObserver(tracker);
 	for await (const batch of input.batches) {
 		for (const event of batch) {
 			clock.push(event.ns);
 			tracker.at = events++;
 			if (event.name === "tracing_mark_write") tracker.mark(event.text);
+			else if (host !== null) host.feed(event);
 			else tracker.feed(event);
 		}
 	}

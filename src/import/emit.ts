@@ -97,7 +97,7 @@ export class Emitter {
 	/** Whole where nothing else lies between its begin and its end; split at them otherwise. */
 	#place(item: BracketItem | FaultItem, split: boolean): void {
 		if (item.kind === "fault") {
-			if (!split || item.mmio) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
+			if (!split || item.mmio || item.end === item.begin) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
 			else {
 				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
 				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));

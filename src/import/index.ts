@@ -10,12 +10,14 @@ import { openSource } from "./formats.js";
 import { readHead } from "./input.js";
 import { type KnownVm, readMemslots } from "./knownvm.js";
 import { mergeByTime } from "./merge.js";
-import { LACKS_NOTHING, type Lacking, Normaliser } from "./normalise.js";
+import { LACKS_NOTHING, Normaliser } from "./normalise.js";
+import type { OverlaySpec } from "./overlay.js";
 import { NO_DEFINITIONS, type ProbeDefinitions, readDefinitions } from "./probes.js";
 import { Recogniser } from "./recognise.js";
+import { Scout } from "./scout.js";
 import type { EventSource, SourceFacts } from "./source.js";
 import { importStream, STREAM_FORMATS } from "./streams.js";
-import { type Survey, survey } from "./survey.js";
+import { judge, type Survey, survey } from "./survey.js";
 import type { TracefsEvent } from "./tracefs.js";
 
 export interface ImportOptions {
@@ -31,6 +33,8 @@ export interface ImportOptions {
 	readonly kernel?: string | undefined;
 	readonly strategy?: string | undefined;
 	readonly lenient: boolean;
+	/** KSM events made up over an access stream. */
+	readonly overlay?: OverlaySpec | undefined;
 }
 
 /** All names that --from takes. */
@@ -57,9 +61,12 @@ export async function importSources(options: ImportOptions, sink: RecordSink & B
 	for (const path of options.sources) {
 		const detected = await formatOf(path, options.from);
 		if (detected.kind === "events") sources.push(openSource(detected.format, path));
-		else if (options.sources.length === 1) return await importStream(detected.format, path, sink, { lenient: options.lenient });
+		else if (options.sources.length === 1)
+			return await importStream(detected.format, path, sink, { lenient: options.lenient, overlay: options.overlay });
 		else throw new UsageError(`an access stream (${detected.format.name}) cannot be merged with other sources`, { where: path });
 	}
+	if (options.overlay !== undefined)
+		throw new UsageError("an overlay goes over an access stream; this capture has a kernel's own events", { where: "--overlay" });
 	return await importEvents(options, sources, sink);
 }
 
@@ -70,7 +77,7 @@ async function importEvents(options: ImportOptions, sources: readonly EventSourc
 	const told: KnownVm[] = options.memslots === undefined ? [] : await readMemslots(options.memslots);
 	const logged = access.length > 0;
 	const found = logged ? null : await survey(sources, { definitions, told, kernel, lenient, where });
-	const merged = new MergedSources(sources, definitions, found?.lacking ?? LACKS_NOTHING, found, where);
+	const merged = new MergedSources(sources, definitions, found, kernel, where);
 	const input: CaptureInput = {
 		known: found?.known ?? told,
 		kvm: found?.kvm ?? true,
@@ -83,17 +90,30 @@ async function importEvents(options: ImportOptions, sources: readonly EventSourc
 /** The sources' events, recognised, merged and completed; and what the sources told on the way. */
 class MergedSources {
 	readonly #sources: readonly EventSource[];
+	readonly #definitions: ProbeDefinitions;
 	readonly #survey: Survey | null;
+	/** Looks on where the survey did not. */
+	readonly #scout: Scout | null;
 	readonly #normaliser: Normaliser;
+	readonly #kernel: string | undefined;
 	readonly #where: string;
 	readonly #facts: SourceFacts[] = [];
 	readonly #recognisers: Recogniser[];
 
-	constructor(sources: readonly EventSource[], definitions: ProbeDefinitions, lacking: Lacking, found: Survey | null, where: string) {
+	constructor(
+		sources: readonly EventSource[],
+		definitions: ProbeDefinitions,
+		found: Survey | null,
+		kernel: string | undefined,
+		where: string,
+	) {
 		this.#sources = sources;
+		this.#definitions = definitions;
 		this.#survey = found;
+		this.#scout = found === null || found.judgement === null ? new Scout(null) : null;
+		this.#kernel = kernel;
 		this.#where = where;
-		this.#normaliser = new Normaliser(lacking);
+		this.#normaliser = new Normaliser(found?.lacking ?? LACKS_NOTHING);
 		this.#recognisers = sources.map((source) => new Recogniser(definitions, source.path));
 	}
 
@@ -101,7 +121,7 @@ class MergedSources {
 		const readings = this.#sources.map((source, at) => {
 			const { facts, batches } = source.read();
 			this.#facts.push(facts);
-			return recognised(batches, this.#recognisers[at]);
+			return recognised(batches, this.#recognisers[at], this.#scout);
 		});
 		for await (const batch of mergeByTime(readings)) {
 			const out: TracefsEvent[] = [];
@@ -118,6 +138,12 @@ class MergedSources {
 			warnings.push(...facts.warnings.map((warning) => (this.#facts.length > 1 ? `${facts.digest.name}: ${warning}` : warning)));
 		}
 		warnings.push(...askedFor(this.#recognisers, this.#where), ...(this.#survey?.warnings ?? []));
+		let judgement = this.#survey?.judgement ?? null;
+		if (this.#scout !== null) {
+			judgement = judge(this.#scout, this.#recognisers, this.#facts, this.#definitions, this.#kernel);
+			// With access logs the rig's recipe is known, and what it lacks on each kernel.
+			warnings.push(...judgement.contradictions, ...(this.#survey === null ? [] : judgement.costs));
+		}
 		const clocks = new Set(this.#facts.map((facts) => facts.clock).filter((clock) => clock !== ""));
 		return {
 			kernel: this.#facts.find((facts) => facts.kernel !== "")?.kernel ?? "",
@@ -125,19 +151,24 @@ class MergedSources {
 			clockResolutionNs: Math.max(...this.#facts.map((facts) => facts.resolutionNs)),
 			losses: [...losses].map(([name, count]) => ({ name, count })),
 			warnings,
-			evidence: [...(this.#survey?.evidence ?? [])],
+			evidence: judgement === null ? [] : [judgement.evidence],
 			sources: this.#facts.map((facts, at) => ({ ...facts.digest, format: this.#sources[at]?.format ?? "" })),
 			importer: this.#sources[0]?.format ?? "",
 		};
 	}
 }
 
-async function* recognised(batches: AsyncGenerator<TracefsEvent[]>, recogniser: Recogniser | undefined): AsyncGenerator<TracefsEvent[]> {
+async function* recognised(
+	batches: AsyncGenerator<TracefsEvent[]>,
+	recogniser: Recogniser | undefined,
+	scout: Scout | null,
+): AsyncGenerator<TracefsEvent[]> {
 	for await (const batch of batches) {
 		const out: TracefsEvent[] = [];
 		for (const raw of batch) {
-			const event = recogniser?.recognise(raw);
-			if (event != null) out.push(event);
+			const event = recogniser?.recognise(raw) ?? null;
+			scout?.look(raw, event);
+			if (event !== null) out.push(event);
 		}
 		yield out;
 	}

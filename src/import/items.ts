@@ -54,7 +54,7 @@ export interface FaultItem {
 	huge: boolean;
 	readonly mmio: boolean;
 	/** The capture's own class at its begin (index into VMEXIT_CAUSES), by the SPTE of address space 0. */
-	readonly cause: number;
+	cause: number;
 	/** It made a copy itself. */
 	ownCow: boolean;
 }

@@ -1,19 +1,21 @@
 // A first look at a capture without access logs: which events it has, which kernel they are of, and what they tell of memslots and VMs.
 
 import type { KernelSigns } from "./profiles.js";
-import type { Recogniser } from "./recognise.js";
-import { SlotEvidence } from "./slotevidence.js";
+import type { SlotEvidence } from "./slotevidence.js";
 import { field, hex, type TracefsEvent } from "./tracefs.js";
 import { isKsmTracepoint } from "./tracepoints.js";
 
 /** Pointers that the kernel printed with %p: hashed, with the upper half zero. */
 const HASHED = /\b(?:mm|rmap_item|sptep|page)[ =](?:0x)?0{8}[0-9a-f]{8}\b/;
 
+/** Tracepoints that print pointers. */
+const WITH_POINTERS = /^(ksm_|fast_page_fault)/;
 /** FAULT_FLAG_VMA_LOCK. */
 const VMA_LOCK = 0x1000;
 
 export class Scout {
-	readonly slots = new SlotEvidence();
+	/** Evidence for memslots; null where they are known. */
+	readonly slots: SlotEvidence | null;
 	/** Canonical names of the events with meaning, with their counts. */
 	readonly events = new Map<string, number>();
 	readonly signs: KernelSigns = {
@@ -31,10 +33,16 @@ export class Scout {
 	/** Memslots are recorded before the first nested fault: the rest of the capture need not be looked at. */
 	complete = false;
 
-	look(raw: TracefsEvent, recogniser: Recogniser): void {
-		if (isKsmTracepoint(raw.name)) this.signs.ksmTracepoints = true;
-		if (this.hashed === "" && HASHED.test(raw.text)) this.hashed = raw.name;
-		const event = recogniser.recognise(raw);
+	constructor(slots: SlotEvidence | null) {
+		this.slots = slots;
+	}
+
+	/** @param event what `raw` was recognised as */
+	look(raw: TracefsEvent, event: TracefsEvent | null): void {
+		if (WITH_POINTERS.test(raw.name)) {
+			if (isKsmTracepoint(raw.name)) this.signs.ksmTracepoints = true;
+			if (this.hashed === "" && HASHED.test(raw.text)) this.hashed = raw.name;
+		}
 		if (event === null) return;
 		this.events.set(event.name, (this.events.get(event.name) ?? 0) + 1);
 		if (event.name === "kvm_page_fault") {
@@ -47,7 +55,7 @@ export class Scout {
 			this.signs.vmaLock ||= (hex(field(event.text, "flags")) & VMA_LOCK) !== 0;
 		else if (event.name === "kvm_tdp_mmu_spte_changed") this.#lettersInSptes ||= /spte [0-9a-f]*[a-f]/.test(event.text);
 		else if (event.name === "kvm_set_memory_region" && !this.has("kvm_page_fault")) this.complete = true;
-		this.slots.feed(event);
+		this.slots?.feed(event);
 	}
 
 	has(event: string): boolean {

@@ -8,16 +8,27 @@ import type { ProbeDefinitions } from "./probes.js";
 import { type TakenProfile, takeProfile } from "./profiles.js";
 import { Recogniser } from "./recognise.js";
 import { Scout } from "./scout.js";
+import { SlotEvidence } from "./slotevidence.js";
 import { inferSlots } from "./slots.js";
 import type { EventSource, SourceFacts } from "./source.js";
 import type { TracefsEvent } from "./tracefs.js";
+
+/** What is said of a capture's kernel. */
+export interface Judgement {
+	readonly evidence: string;
+	/** What the capture shows that such a kernel cannot have. */
+	readonly contradictions: readonly string[];
+	/** What the kernel or the recipe lacks, by what it costs in certainty. */
+	readonly costs: readonly string[];
+}
 
 export interface Survey {
 	readonly known: readonly KnownVm[];
 	/** There are events of KVM. */
 	readonly kvm: boolean;
 	readonly lacking: Lacking;
-	readonly evidence: readonly string[];
+	/** null: memslots came before anything else, so the rest was not looked at. */
+	readonly judgement: Judgement | null;
 	readonly warnings: readonly string[];
 }
 
@@ -41,7 +52,7 @@ interface Look {
 }
 
 async function look(sources: readonly EventSource[], definitions: ProbeDefinitions): Promise<Look> {
-	const scout = new Scout();
+	const scout = new Scout(new SlotEvidence());
 	const recognisers = sources.map((source) => new Recogniser(definitions, source.path));
 	const facts: SourceFacts[] = [];
 	const spans: Spans[] = sources.map(() => new Map());
@@ -58,7 +69,7 @@ async function look(sources: readonly EventSource[], definitions: ProbeDefinitio
 			const source = several ? (from.get(event) ?? 0) : 0;
 			const recogniser = recognisers[source];
 			if (recogniser === undefined) continue;
-			scout.look(event, recogniser);
+			scout.look(event, recogniser.recognise(event));
 			if (!several) continue;
 			const span = spans[source]?.get(event.name);
 			if (span === undefined) spans[source]?.set(event.name, { first: event.ns, last: event.ns });
@@ -90,11 +101,10 @@ export async function survey(sources: readonly EventSource[], options: SurveyOpt
 		warnings.push(what);
 	};
 	if (sources.length > 1) checkTogether(sources, facts, spans, unsure);
-	for (const { rangeLayout } of recognisers) scout.signs.rangeLayout ||= rangeLayout;
-	const taken = takeProfile(kernel, facts.find((one) => one.kernel !== "")?.kernel ?? "", scout.signs);
-	for (const contradiction of taken.contradictions)
+	const judgement = scout.complete ? null : judge(scout, recognisers, facts, definitions, kernel);
+	for (const contradiction of judgement?.contradictions ?? [])
 		unsure(
-			`the capture does not fit its kernel: ${contradiction} (${taken.evidence})`,
+			`the capture does not fit its kernel: ${contradiction} (${judgement?.evidence ?? ""})`,
 			"--kernel REL says which kernel was captured; or probe again with that kernel's offsets",
 		);
 	const kvm = scout.has("kvm_page_fault") || scout.has("kvm_set_memory_region");
@@ -106,9 +116,9 @@ export async function survey(sources: readonly EventSource[], options: SurveyOpt
 		});
 	if (scout.decimalSptes)
 		unsure("SPTEs are printed in decimal: an old trace-cmd report -R", "a newer trace-cmd prints them in hex; or import its trace.dat");
-	warnings.push(...costs(scout, taken, kvm, definitions));
+	warnings.push(...(judgement?.costs ?? []));
 	const recorded = scout.has("kvm_set_memory_region");
-	const slots = told.length > 0 || recorded || !kvm ? null : inferSlots(scout.slots, lenient, where);
+	const slots = told.length > 0 || recorded || !kvm || scout.slots === null ? null : inferSlots(scout.slots, lenient, where);
 	if (slots !== null) warnings.push(...slots.said);
 	if (!kvm) warnings.push("no events of KVM in the capture: it holds observations of the host alone, and nothing to replay");
 	const known = slots?.vms ?? told;
@@ -119,20 +129,32 @@ export async function survey(sources: readonly EventSource[], options: SurveyOpt
 			unmap: scout.has("mn_range_start") && !scout.has("kvm_unmap_hva_range") && !scout.complete,
 			vcpuOf: scout.signs.faultHasVcpu === false ? scout.vcpuNumbers(known.map((vm) => vm.tasks)) : null,
 		},
-		evidence: [taken.evidence],
+		judgement,
 		warnings,
 	};
 }
 
-/** What the captured kernel or recipe lacks, by what it costs in certainty. */
-function costs(scout: Scout, { profile }: TakenProfile, kvm: boolean, definitions: ProbeDefinitions): string[] {
+/** What the events that `scout` has seen say of their kernel. */
+export function judge(
+	scout: Scout,
+	recognisers: readonly Recogniser[],
+	facts: readonly SourceFacts[],
+	definitions: ProbeDefinitions,
+	kernel: string | undefined,
+): Judgement {
+	for (const { rangeLayout } of recognisers) scout.signs.rangeLayout ||= rangeLayout;
+	const taken = takeProfile(kernel, facts.find((one) => one.kernel !== "")?.kernel ?? "", scout.signs);
+	return { evidence: taken.evidence, contradictions: taken.contradictions, costs: costs(scout, taken, definitions) };
+}
+
+function costs(scout: Scout, { profile }: TakenProfile, definitions: ProbeDefinitions): string[] {
 	const found: string[] = [];
-	const lacks = (event: string): boolean => !scout.has(event) && !scout.complete;
+	const lacks = (event: string): boolean => !scout.has(event);
 	if (scout.hashed !== "")
 		found.push(
 			`pointers of ${scout.hashed} are hashed (%p in tracefs text): they cannot be joined with those of the probes, and are not used`,
 		);
-	if (!kvm) return found;
+	if (lacks("kvm_page_fault") && lacks("kvm_set_memory_region")) return found;
 	if (lacks("kvm_tdp_mmu_spte_changed"))
 		found.push(
 			"SPTE changes are not recorded: which faults installed, what they found and why each was taken are inferred from the faults",

@@ -73,6 +73,7 @@ export const WITHOUT_MEANING: ReadonlySet<string> = new Set([
 	"kvm_mmu_get_page",
 	"kvm_mmu_prepare_zap_page",
 	"kvm_userspace_exit",
+	"kvm_smm_transition",
 	"kvm_mmio",
 	"kvm_emulate_insn",
 	"fast_page_fault",

@@ -22,13 +22,17 @@ export interface NoFidelity {
 	readonly reason: string;
 }
 
-export interface Settings {
-	/** Those compared, in order; the replay may hold more. */
-	readonly strategies: readonly Strategy[];
-	readonly builtIn: ReadonlySet<string>;
+/** What the figures depend on beside the trace. */
+interface Terms {
 	readonly baseline: string;
 	readonly machine: Machine;
 	readonly costs: Costs;
+}
+
+export interface Settings extends Terms {
+	/** Those compared, in order; the replay may hold more. */
+	readonly strategies: readonly Strategy[];
+	readonly builtIn: ReadonlySet<string>;
 	readonly sensitivity: boolean;
 }
 
@@ -50,7 +54,7 @@ interface Delta {
 
 export interface Comparison {
 	readonly trace: TraceFacts;
-	readonly settings: Settings;
+	readonly settings: Terms;
 	readonly fidelity: Fidelity | NoFidelity;
 	readonly strategies: readonly ComparedStrategy[];
 	readonly baseline: ComparedStrategy;
@@ -99,6 +103,17 @@ export function comparison(
 			cycles: cyclesOf(replay.counters, costs, complete, machine.hz),
 		};
 	});
+	return compared({ trace, settings, fidelity: held, strategies, checked, result }, settings.sensitivity);
+}
+
+/** Hold strategies against the baseline: counts, cycles, and what each cost does to them. */
+export function compared(
+	parts: Pick<Comparison, "trace" | "settings" | "fidelity" | "strategies" | "checked" | "result">,
+	withSensitivity: boolean,
+): Comparison {
+	const { trace, settings, strategies } = parts;
+	const { costs } = settings;
+	const complete = knowsAccesses(trace.header);
 	const baseline = strategies.find(({ name }) => name === settings.baseline);
 	if (baseline === undefined) throw new RangeError(`baseline ${settings.baseline} was not replayed`);
 	const base = baseline.replay.counters;
@@ -115,7 +130,7 @@ export function comparison(
 				breakEvenVmexitCycles: breakEvenVmexitCycles(replay.counters, base, costs, complete),
 			};
 		});
-	const rows = settings.sensitivity
+	const rows = withSensitivity
 		? sensitivity(
 				strategies.map(({ replay }) => replay.counters),
 				base,
@@ -123,7 +138,7 @@ export function comparison(
 				complete,
 			)
 		: null;
-	return { trace, settings, fidelity: held, strategies, baseline, deltas, sensitivity: rows, checked, result };
+	return { ...parts, baseline, deltas, sensitivity: rows };
 }
 
 /** Counters as the contract nests them; what needs every access is null without a complete access log. */

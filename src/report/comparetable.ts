@@ -10,6 +10,21 @@ const NOTIFIER_CALLS = ["notifier.rangeStart", "notifier.rangeEnd", "notifier.ch
 
 const right = (title: string): Column => ({ title, align: "right" });
 
+/** Titles of the comparison's table. */
+export const COMPARE_COLUMNS: readonly string[] = [
+	"vmexits",
+	"avoided",
+	"avoided %",
+	"retried",
+	"COW breaks",
+	"guest TLB flushes",
+	"notifier calls",
+	"mmu_lock writes",
+	"cycles",
+	"accesses/s",
+	"violations",
+];
+
 /** `>=` before a lower bound, `~` before what is not exact. */
 function marked(strategy: ComparedStrategy, text: string, plain: boolean): string {
 	if (plain || strategy.exact === true) return text;
@@ -27,17 +42,7 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 		columns: [
 			{ title: "strategy", align: "left" },
 			...(plain ? [{ title: "exact", align: "left" } as const] : []),
-			right("vmexits"),
-			right("avoided"),
-			right("avoided %"),
-			right("retried"),
-			right("COW breaks"),
-			right("guest TLB flushes"),
-			right("notifier calls"),
-			right("mmu_lock writes"),
-			right("cycles"),
-			right("accesses/s"),
-			right("violations"),
+			...COMPARE_COLUMNS.map(right),
 		],
 		rows: strategies.map((strategy) => {
 			const { counters } = strategy.replay;

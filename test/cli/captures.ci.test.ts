@@ -14,7 +14,7 @@ import { CAPTURES, GUESTS } from "./traces.js";
 
 const WORKLOADS = ["tiny", "small", "medium", "xsmall", "xmedium"] as const;
 const SEQUENTIAL = new RegExp(`^(.*)-(${WORKLOADS.join("|")}|ops-cold|ops-sparse|ops-hole)$`);
-const QUIET = { quiet: true, color: false, columns: undefined, progress: false };
+const QUIET = { quiet: true, color: false, columns: undefined, unicode: false, progress: false };
 
 /** Which capture shows what a strategy really does. */
 const KERNEL_OF = { wrapped: "stock", drop: "drop", fix: "fix", establish: "establish-ro", "establish-map": "establish-rw" } as const;

@@ -59,6 +59,7 @@ export function replayTrace(
 			digest: "",
 		})),
 		phases,
+		intervals: [],
 		events,
 		seconds,
 		decodeSeconds: 0,

@@ -63,6 +63,7 @@ function compared(
 		{
 			strategies: Object.entries(values).map(([name, counts]) => ({ name, counters: counters(counts), violation: null, digest: "" })),
 			phases: [],
+			intervals: [],
 			events: 10,
 			seconds: 1,
 			decodeSeconds: 0,
