@@ -127,7 +127,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		durationNs: clock.at(tracker.at),
 		access: logs.length > 0 ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
-		concurrent: phased.concurrent.length > 0,
+		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
 		losses,
 		warnings,
 		sources: [

@@ -51,6 +51,8 @@ export class Emitter {
 	readonly #pieces: Piece[] = [];
 	readonly #windows = new Windows();
 	readonly #split = new Map<BracketItem, number>();
+	/** Operations whose begin and end have something else between them: something ran at the same time. */
+	splitOperations = 0;
 	/** No bracket is recorded, so a copy has no record of its own. */
 	readonly #deriveCopies: boolean;
 
@@ -102,7 +104,10 @@ export class Emitter {
 				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
 				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));
 			}
-		} else if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
+			return;
+		}
+		if (split) this.splitOperations++;
+		if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
 		else {
 			this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.begin));
 			this.#piece(item.commit < 0 ? item.end : item.commit, item.commit < 0 ? RANK.end - 1 : RANK.commit, () =>

@@ -49,8 +49,7 @@ function tell(item: BracketItem, operation: LoggedOperation, child: number): voi
 	const first = Math.floor(operation.hva / PAGE);
 	const end = first + Math.ceil(operation.bytes / PAGE);
 	const inside = item.page >= first && item.page + item.pages <= end;
-	if (operation.letter === "D" && inside && item.event === NotifyEvent.clear && isRange(item)) item.name = "zap";
-	else if ((operation.letter === "P" || operation.letter === "p") && inside && item.event === NotifyEvent.protectionVma) {
+	if ((operation.letter === "P" || operation.letter === "p") && inside && item.event === NotifyEvent.protectionVma) {
 		item.name = "protect";
 		if (operation.letter === "p") item.flags |= OpFlag.writable;
 	} else if ((operation.letter === "K" || operation.letter === "k") && item.event === NotifyEvent.protectionPage) {
@@ -58,5 +57,3 @@ function tell(item: BracketItem, operation: LoggedOperation, child: number): voi
 		item.child = child;
 	}
 }
-
-const isRange = (item: BracketItem): boolean => item.name === "zap" || item.name === "invalidate" || item.name === "thpSplit";

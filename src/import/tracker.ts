@@ -17,7 +17,8 @@ const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as con
 /** PFERR_* of kvm_page_fault's error_code. */
 const ErrorCode = { write: 2, reserved: 8, fetch: 16 } as const;
 
-const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
+/** What a bracket's zap of an SPTE counts as. */
+export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
 	ksmWriteProtect: "ksm",
 	ksmReplace: "ksm",
 	cow: "cow",
@@ -266,6 +267,7 @@ export class Tracker {
 		if (event === NotifyEvent.unmap) return make("zap");
 		if (event === NotifyEvent.clear) {
 			if (task.comm === "khugepaged") return make("thpCollapse");
+			if (vm.dropped.has(`${page} ${pages}`)) return make("zap");
 			if (pages === HUGE_PAGES && page % HUGE_PAGES === 0) return make("thpSplit");
 			return merge !== null ? make("invalidate") : make("zap");
 		}
