@@ -6,7 +6,8 @@ export default defineConfig({
 		testTimeout: 60_000,
 		maxWorkers: "100%",
 		projects: [
-			{ extends: true, test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/**/*.ci.test.ts"] } },
+			{ extends: true, test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/**/*.ci.test.ts", "test/browser/**"] } },
+			{ extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
 			{ extends: true, test: { name: "ci", include: ["test/**/*.ci.test.ts"] } },
 		],
 	},

@@ -12,6 +12,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	{ name: "replay", summary: "replay one trace under one strategy, phase by phase", load: () => import("./replay.js") },
 	{ name: "fidelity", summary: "hold traces against what their own kernel was seen to do", load: () => import("./fidelity.js") },
 	{ name: "import", summary: "make a trace from a capture", load: () => import("./import.js") },
+	{ name: "capture", summary: "what this host permits to record, and the recipe for it", load: () => import("./recipe.js") },
 	{ name: "info", summary: "what a trace holds and where it comes from", load: () => import("./info.js") },
 	{ name: "head", summary: "the first records of a trace", load: () => import("./head.js") },
 	{ name: "cat", summary: "all records of a trace", load: () => import("./cat.js") },

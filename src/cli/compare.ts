@@ -39,6 +39,7 @@ export function define(command: Command): void {
 		.option("--sensitivity", "how the cycles saved depend on each cost")
 		.option("-o, --output <file>", "save the run: the JSON document, with phases and intervals, for report and --baseline-run")
 		.option("--baseline-run <file>", "a saved run: say what changed since, and fail where the same trace counts differently")
+		.option("--html <file>", "a report that opens in any browser, without a network")
 		.option("--csv <file>", "every counter as CSV")
 		.option("--series <file>", "every counter by phase and by interval as CSV")
 		.option("--markdown <file>", "a summary in Markdown, for a cover letter or a pull request")

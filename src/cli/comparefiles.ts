@@ -3,17 +3,20 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type Comparison, comparisonJson } from "../report/compare.js";
 import { counterTable } from "../report/comparetable.js";
 import { markdownSummary } from "../report/markdown.js";
+import { reportText } from "../report/page/page.js";
 import { type Run, readRun } from "../report/readrun.js";
 import { RUN_SCHEMA, savedRun } from "../report/savedrun.js";
 import { seriesTable } from "../report/seriestable.js";
 import { csvTable } from "../report/table.js";
 import { fileError } from "../trace/sink.js";
 import { writeOut } from "./output.js";
+import { pageScript } from "./pages.js";
 import { made } from "./version.js";
 
 /** Where each form goes; `-` is standard output. */
 export interface CompareFiles {
 	output?: string;
+	html?: string;
 	csv?: string;
 	series?: string;
 	markdown?: string;
@@ -53,8 +56,10 @@ export function openRun(path: string): Run {
 const csv = (table: Parameters<typeof csvTable>[0]): string => `${csvTable(table).join("\r\n")}\r\n`;
 
 /** What is made of comparisons, new or read back. */
-export function writeReports(comparisons: readonly Comparison[], options: CompareFiles): void {
-	const { csv: counters, series, markdown } = options;
+export function writeReports(runs: readonly Run[], options: CompareFiles): void {
+	const { html, csv: counters, series, markdown } = options;
+	const comparisons = runs.flatMap((run) => run.comparisons);
+	if (html !== undefined) save(html, reportText(runs, pageScript("report")));
 	if (counters !== undefined) save(counters, csv(counterTable(comparisons)));
 	if (series !== undefined) save(series, csv(seriesTable(comparisons)));
 	if (markdown !== undefined) save(markdown, `${comparisons.map((one) => markdownSummary(one).join("\n")).join("\n\n")}\n`);
@@ -63,5 +68,5 @@ export function writeReports(comparisons: readonly Comparison[], options: Compar
 /** Everything that compare writes. */
 export function writeFiles(comparisons: readonly Comparison[], options: CompareFiles): void {
 	if (options.output !== undefined) save(options.output, `${JSON.stringify(savedRun(comparisons, made()), null, "\t")}\n`);
-	writeReports(comparisons, options);
+	writeReports([{ made: made(), comparisons }], options);
 }

@@ -3,6 +3,7 @@ import { BadInputError } from "../errors.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type AccessLog, readAccessLog } from "./accesslog.js";
 import { complete, HostObserver } from "./completion.js";
+import { DamagedEvents } from "./damaged.js";
 import { accessOf, Emitter, type RecordSink } from "./emit.js";
 import { CapturedHost, type CapturedVm } from "./host.js";
 import { readLines, type SourceDigest } from "./input.js";
@@ -87,7 +88,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const { facts, losses } =
 		input === undefined
 			? { facts: undefined, losses: await readEvents(sources, tracker, clock, traceSource, warnings) }
-			: await readInput(input, sources.trace, tracker, clock, warnings);
+			: await readInput(input, sources, tracker, clock, warnings);
 	tracker.finish();
 	if (input?.kvm === true && logs.length === 0) complete(tracker);
 	checkProbes(sources, tracker, clock, warnings, losses);
@@ -143,27 +144,33 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 
 async function readInput(
 	input: CaptureInput,
-	where: string,
+	{ trace: where, lenient }: CaptureSources,
 	tracker: Tracker,
 	clock: Clock,
 	warnings: string[],
 ): Promise<{ facts: InputFacts; losses: { name: string; count: number }[] }> {
 	let events = 0;
 	const host = input.kvm ? null : new HostObserver(tracker);
+	const damaged = new DamagedEvents(lenient, where);
 	for await (const batch of input.batches) {
 		for (const event of batch) {
+			if (!damaged.accepts(event)) continue;
 			clock.push(event.ns);
 			tracker.at = events++;
 			if (event.name === "tracing_mark_write") tracker.mark(event.text);
-			else if (host !== null) host.feed(event);
-			else tracker.feed(event);
+			else (host ?? tracker).feed(event);
 		}
 	}
 	if (events === 0) throw new BadInputError("none of the events has a meaning here", { where });
 	const facts = input.facts();
 	warnings.push(...facts.warnings);
 	for (const { name, count } of facts.losses) warnings.push(`${count} events were ${name} while the capture ran: counts are lower bounds`);
-	return { facts, losses: [...facts.losses] };
+	const losses = [...facts.losses];
+	if (damaged.count > 0) {
+		warnings.push(`${damaged.count} damaged events were left out`);
+		losses.push({ name: "damaged", count: damaged.count });
+	}
+	return { facts, losses };
 }
 
 async function readEvents(

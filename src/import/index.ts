@@ -38,7 +38,7 @@ export interface ImportOptions {
 }
 
 /** All names that --from takes. */
-export const FORMAT_NAMES: readonly string[] = [...EVENT_FORMATS, ...STREAM_FORMATS.map((format) => format.name)];
+const FORMAT_NAMES: readonly string[] = [...EVENT_FORMATS, ...STREAM_FORMATS.map((format) => format.name)];
 
 async function formatOf(path: string, from: string | undefined): Promise<Detected> {
 	const events = EVENT_FORMATS.find((format) => format === from);

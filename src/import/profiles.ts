@@ -1,7 +1,7 @@
 // What differs between kernels in what a capture shows: which events there are, how the structs that probes read have moved, and what a missing
 // event is replaced by (formats.md section 3). A profile is told by a release, or inferred from what the capture has.
 
-export interface KernelProfile {
+interface KernelProfile {
 	/** The long-term kernel that it is named after. */
 	readonly name: "5.10" | "6.1" | "6.6" | "6.12";
 	/** First release, as major * 1000 + minor. */

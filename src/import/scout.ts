@@ -9,7 +9,7 @@ import { isKsmTracepoint } from "./tracepoints.js";
 const HASHED = /\b(?:mm|rmap_item|sptep|page)[ =](?:0x)?0{8}[0-9a-f]{8}\b/;
 
 /** Tracepoints that print pointers. */
-const WITH_POINTERS = /^(ksm_|fast_page_fault)/;
+const WITH_POINTERS = /^ksm_/;
 /** FAULT_FLAG_VMA_LOCK. */
 const VMA_LOCK = 0x1000;
 

@@ -4,10 +4,10 @@ import { BadInputError } from "../errors.js";
 import type { KnownSlot, KnownVm } from "./knownvm.js";
 import type { SeenTask, SlotEvidence } from "./slotevidence.js";
 
-/** Pages without a pair of their own join a slot this near, or as near as the slot is long. */
+/** Pages without a pair of their own join a slot this near; pages that the guest has touched also one as near as it is long. */
 const NEAR = 512;
 /** Where pages stand whose hva nothing shows: above every user address, so that no range ever meets them. */
-const NOWHERE = 2 ** 36;
+const NOWHERE = 2 ** 35;
 
 export interface InferredSlots {
 	readonly vms: readonly KnownVm[];
@@ -159,17 +159,39 @@ function extend(runs: Run[], evidence: SlotEvidence, group: Group): { joined: nu
 	}
 	for (const page of [...(evidence.ksmPages.get(group.mm) ?? [])].sort((a, b) => a - b)) {
 		if (main.some((run) => page - run.offset >= run.gfn && page - run.offset < run.end)) continue;
-		const near = main.find((run) => join([run], page - run.offset, main));
-		if (near !== undefined) joined++;
+		// Guests' memory is not all that a VMM lets KSM merge: only what lies beside it counts.
+		if (main.some((run) => join([run], page - run.offset, main, NEAR))) joined++;
 	}
+	cutDevices(runs, evidence, group);
 	return { joined, unplaced };
 }
 
+/** Takes pages out of the slots that the guest touches and that never get an entry: devices' registers, such as the VGA window below 1 MiB. */
+function cutDevices(runs: Run[], evidence: SlotEvidence, group: Group): void {
+	const device = new Set<number>();
+	const proved = evidence.pairs.get(group.mm)?.[0];
+	for (const task of group.tasks)
+		for (const [gfn, { reserved, installed }] of task.gfns) {
+			const never = !group.tasks.some((other) => other.gfns.get(gfn)?.installed === true) && proved?.has(gfn) !== true;
+			if (!installed && never && (reserved || evidence.mmio.has(gfn) || evidence.sptes > 0)) device.add(gfn);
+		}
+	for (const gfn of [...device].sort((a, b) => a - b)) {
+		const at = runs.findIndex((run) => run.as === 0 && gfn >= run.gfn && gfn < run.end);
+		const run = runs[at];
+		if (run === undefined) continue;
+		const parts = [
+			{ ...run, end: gfn },
+			{ ...run, gfn: gfn + 1, zaps: 0, faults: 0 },
+		].filter((part) => part.end > part.gfn);
+		runs.splice(at, 1, ...parts);
+	}
+}
+
 /** Stretches the nearest run to a gfn; false if none is near, or another run stands between. */
-function join(runs: readonly Run[], gfn: number, all: readonly Run[] = runs): boolean {
+function join(runs: readonly Run[], gfn: number, all: readonly Run[] = runs, reach = Number.POSITIVE_INFINITY): boolean {
 	const distance = (run: Run): number => (gfn < run.gfn ? run.gfn - gfn : gfn - run.end + 1);
 	const [nearest] = [...runs].sort((a, b) => distance(a) - distance(b));
-	if (nearest === undefined || gfn < 0 || distance(nearest) > Math.max(NEAR, nearest.end - nearest.gfn)) return false;
+	if (nearest === undefined || gfn < 0 || distance(nearest) > Math.min(reach, Math.max(NEAR, nearest.end - nearest.gfn))) return false;
 	const [from, to] = [Math.min(nearest.gfn, gfn), Math.max(nearest.end, gfn + 1)];
 	if (all.some((run) => run !== nearest && run.gfn < to && run.end > from)) return false;
 	nearest.gfn = from;

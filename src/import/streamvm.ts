@@ -7,9 +7,6 @@ import { type BlockSink, CauseBlocks } from "./causeblock.js";
 import { KsmOverlay, type OverlaySpec } from "./overlay.js";
 import { TouchedPages } from "./touchedpages.js";
 
-/** Addresses have 48 bits: four levels of page tables. */
-export const PAGE_LIMIT = 2 ** 36;
-
 /** A memslot covers 64 MiB, aligned; hva = gpa. */
 const SLOT_PAGES = 1 << 14;
 /** KVM_USER_MEM_SLOTS of x86. */
@@ -68,7 +65,7 @@ export class StreamVm {
 		this.#causes.ns = ns;
 	}
 
-	/** `page` under PAGE_LIMIT, `offset` under 4096. @throws LimitError on a stream that touches more than a host can map */
+	/** `page` of an address of 48 bits (four levels of page tables), `offset` under 4096. @throws LimitError on a stream that touches more than a host can map */
 	access(vcpu: number, access: Access, page: number, offset: number): void {
 		const agent = this.#vcpus[vcpu] ?? this.#newVcpu(vcpu);
 		let number = this.#lastNumber[access];

@@ -1,6 +1,7 @@
 // The first pass over captures without access logs, and what is decided on it: the kernel's profile, the VMs and their memslots, what is lacking and
 // what that costs, and what makes the capture useless as it is.
 import { BadInputError } from "../errors.js";
+import { DamagedEvents } from "./damaged.js";
 import type { KnownVm } from "./knownvm.js";
 import { mergeByTime } from "./merge.js";
 import type { Lacking } from "./normalise.js";
@@ -51,7 +52,8 @@ interface Look {
 	readonly spans: readonly Spans[];
 }
 
-async function look(sources: readonly EventSource[], definitions: ProbeDefinitions): Promise<Look> {
+async function look(sources: readonly EventSource[], { definitions, lenient, where }: SurveyOptions): Promise<Look> {
+	const damaged = new DamagedEvents(lenient, where);
 	const scout = new Scout(new SlotEvidence());
 	const recognisers = sources.map((source) => new Recogniser(definitions, source.path));
 	const facts: SourceFacts[] = [];
@@ -69,7 +71,8 @@ async function look(sources: readonly EventSource[], definitions: ProbeDefinitio
 			const source = several ? (from.get(event) ?? 0) : 0;
 			const recogniser = recognisers[source];
 			if (recogniser === undefined) continue;
-			scout.look(event, recogniser.recognise(event));
+			const recognised = recogniser.recognise(event);
+			scout.look(event, recognised !== null && damaged.accepts(recognised) ? recognised : null);
 			if (!several) continue;
 			const span = spans[source]?.get(event.name);
 			if (span === undefined) spans[source]?.set(event.name, { first: event.ns, last: event.ns });
@@ -94,7 +97,7 @@ async function* tagged(
 /** @throws BadInputError where the capture cannot be used, and the user can say or do something about it */
 export async function survey(sources: readonly EventSource[], options: SurveyOptions): Promise<Survey> {
 	const { definitions, told, kernel, lenient, where } = options;
-	const { scout, facts, recognisers, spans } = await look(sources, definitions);
+	const { scout, facts, recognisers, spans } = await look(sources, options);
 	const warnings: string[] = [];
 	const unsure = (what: string, hint: string): void => {
 		if (!lenient) throw new BadInputError(what, { where, hint });

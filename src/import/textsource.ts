@@ -20,7 +20,7 @@ export interface TextLayout {
 const MAX_FOREIGN = 20;
 
 /** Reads lines through one layout and keeps count of what is none of it. */
-export class LineReader {
+class LineReader {
 	readonly #layout: TextLayout;
 	readonly #facts: SourceFacts;
 	readonly #where: string;

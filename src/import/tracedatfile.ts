@@ -21,7 +21,7 @@ export interface CpuPages {
 	readonly pageBytes: number;
 }
 
-export type Decompress = (bytes: Uint8Array, maxBytes: number, where: string) => Uint8Array;
+type Decompress = (bytes: Uint8Array, maxBytes: number, where: string) => Uint8Array;
 
 export interface TraceDat {
 	readonly version: number;

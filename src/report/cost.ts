@@ -3,7 +3,7 @@ import { COUNTER_PATHS } from "../counters.js";
 import { COST_NAMES, type Cost, type CostName, type Costs } from "../machine/costs.js";
 
 /** Costs that need to know every access. */
-const NEEDS_ACCESSES: ReadonlySet<CostName> = new Set(["access", "tlbL2Hit", "walkReference"]);
+export const NEEDS_ACCESSES: ReadonlySet<CostName> = new Set(["access", "tlbL2Hit", "walkReference"]);
 
 export interface Cycles {
 	/** On the guest's way: accesses, walks, exits. Without a complete access log only the exits. */
@@ -46,6 +46,18 @@ function totalCycles(
 		sums[cost.side] += counted(counters, cost) * cost.cycles * (scaled?.name === name ? scaled.factor : 1);
 	}
 	return sums;
+}
+
+/** Each cost that applies: how often, and the cycles that makes. */
+export function cyclesByCost(
+	counters: BigUint64Array,
+	costs: Costs,
+	complete: boolean,
+): { name: CostName; count: number; cycles: number }[] {
+	return COST_NAMES.filter((name) => complete || !NEEDS_ACCESSES.has(name)).map((name) => {
+		const count = counted(counters, costs.items[name]);
+		return { name, count, cycles: count * costs.items[name].cycles };
+	});
 }
 
 /** @param hz cycles a second of the machine */

@@ -27,7 +27,7 @@ export function causeTable({ strategies }: Comparison): Table {
 }
 
 /** Break-even costs in a sentence; nothing where no strategy ties. */
-export function breakEvenLines({ deltas, baseline, settings }: Comparison): string[] {
+function breakEvenLines({ deltas, baseline, settings }: Comparison): string[] {
 	const { cycles, estimate } = settings.costs.items.vmexit;
 	const parts = deltas.flatMap(({ name, breakEvenVmexitCycles: at }) =>
 		at === null ? [] : [`${name} at ${short(Math.round(at))} cycles`],

@@ -20,7 +20,7 @@ export interface Made {
 export const RUN_SCHEMA = "mmreplay/compare/1";
 
 /** Counters that are not 0, by their paths. */
-export function sparse(counters: BigUint64Array): Record<string, CounterValue> {
+function sparse(counters: BigUint64Array): Record<string, CounterValue> {
 	const found: Record<string, CounterValue> = {};
 	COUNTER_PATHS.forEach((path, at) => {
 		const value = counters[at] ?? 0n;

@@ -1,0 +1,28 @@
+// The scripts of pages: src/web bundled by esbuild into dist/page, one file each, for browsers.
+
+import { join } from "node:path";
+import { exists, root } from "./stamp.mjs";
+
+const entries = ["report", "app", "worker"];
+
+/** @returns the files written, and what went wrong in one text ("" where nothing did) */
+export async function buildPages() {
+	const { build } = await import("esbuild");
+	const names = entries.filter((name) => exists(`src/web/${name}.ts`));
+	const { errors } = await build({
+		absWorkingDir: root,
+		entryPoints: names.map((name) => `src/web/${name}.ts`),
+		outdir: join(root, "dist", "page"),
+		bundle: true,
+		format: "iife",
+		platform: "browser",
+		target: "es2022",
+		minify: true,
+		legalComments: "none",
+		logLevel: "silent",
+	}).catch((error) => ({ errors: error.errors ?? [{ text: String(error) }] }));
+	return {
+		files: names.map((name) => `dist/page/${name}.js`),
+		complaint: errors.map(({ text, location }) => `${location ? `${location.file}:${location.line}: ` : ""}${text}`).join("\n"),
+	};
+}

@@ -1,0 +1,48 @@
+// Events in the tracker's words whose numbers are none: a digit that became a letter, a field cut off, an address that no machine has.
+import { BadInputError } from "../errors.js";
+import type { TracefsEvent } from "./tracefs.js";
+
+const HEX = "0x[0-9a-f]{1,16}";
+/** Guest-physical addresses have 52 bits at most, their page numbers 40. */
+const GPA = "0x0*[0-9a-f]{1,13}";
+const GFN = "[0-9a-f]{1,10}";
+
+/** What each event must have. Events without an entry have no numbers that are read. */
+const SHAPES: Readonly<Record<string, RegExp>> = {
+	kvm_page_fault: new RegExp(`^vcpu \\d{1,5} rip ${HEX} address ${GPA} error_code ${HEX}( |$)`),
+	kvm_tdp_mmu_spte_changed: new RegExp(`^as id [01] gfn ${GFN} level [1-6] old_spte [0-9a-f]{1,16} new_spte [0-9a-f]{1,16}( |$)`),
+	mn_range_start: new RegExp(`\\bstart=${HEX} (.* )?end=${HEX}( flags=${HEX})?( event=\\d{1,2})?( |$)`),
+	mn_range_end: new RegExp(`\\bstart=${HEX}( |$)`),
+	mn_change_pte: new RegExp(`\\baddr=${HEX}( pte=${HEX})?( |$)`),
+	wp_page_copy: new RegExp(`\\baddr=${HEX}( |$)`),
+	ksm_try_to_merge_one_page_ret: /\bret=(-?\d+|0x[0-9a-f]+)( |$)/,
+	ksm_stable_tree_append: new RegExp(`\\baddr=${HEX}( |$)`),
+	ksm_break_ksm: new RegExp(`\\baddr=${HEX}( |$)`),
+	kvm_set_memory_region: new RegExp(`\\bslot=${HEX} (.* )?gpa=${GPA} (.* )?hva=${HEX}( |$)`),
+	page_fault_user: new RegExp(`\\baddress=${HEX} (.* )?error_code=${HEX}( |$)`),
+};
+
+const MAX_NS = Number.MAX_SAFE_INTEGER;
+
+export class DamagedEvents {
+	readonly #lenient: boolean;
+	readonly #where: string;
+	count = 0;
+
+	constructor(lenient: boolean, where: string) {
+		this.#lenient = lenient;
+		this.#where = where;
+	}
+
+	/** Whether an event can be read. @throws BadInputError where it cannot, unless `lenient` */
+	accepts(event: TracefsEvent): boolean {
+		const timed = event.ns >= 0 && event.ns <= MAX_NS && Number.isInteger(event.ns);
+		if (timed && SHAPES[event.name]?.test(event.text) !== false) return true;
+		this.count++;
+		if (this.#lenient) return false;
+		throw new BadInputError(
+			timed ? `a damaged event: ${event.name}: ${event.text.slice(0, 120)}` : `a damaged event: ${event.name} at ${event.ns} ns`,
+			{ where: this.#where, hint: "--lenient leaves such events out" },
+		);
+	}
+}
