@@ -11,6 +11,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	{ name: "compare", summary: "replay traces under several strategies side by side", load: () => import("./compare.js") },
 	{ name: "replay", summary: "replay one trace under one strategy, phase by phase", load: () => import("./replay.js") },
 	{ name: "fidelity", summary: "hold traces against what their own kernel was seen to do", load: () => import("./fidelity.js") },
+	{ name: "litmus", summary: "explore every interleaving of the coherence scenarios", load: () => import("./litmus.js") },
 	{ name: "import", summary: "make a trace from a capture", load: () => import("./import.js") },
 	{ name: "capture", summary: "what this host permits to record, and the recipe for it", load: () => import("./recipe.js") },
 	{ name: "info", summary: "what a trace holds and where it comes from", load: () => import("./info.js") },

@@ -14,6 +14,7 @@ import { type CompareFiles, compareDocument, openRun, writeFiles } from "./compa
 import { openInput } from "./input.js";
 import { type CaptureFlags, captureOptions, type TableFlags, withCapture, withVoice } from "./options.js";
 import { type Voice, voiceOf, writeError, writeJson, writeOut } from "./output.js";
+import { writePerfetto } from "./perfettofile.js";
 import { replayHeld } from "./replayed.js";
 
 interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
@@ -24,6 +25,7 @@ interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
 	check?: boolean;
 	sensitivity?: boolean;
 	baselineRun?: string;
+	perfetto?: string;
 	json?: boolean;
 }
 
@@ -43,6 +45,7 @@ export function define(command: Command): void {
 		.option("--csv <file>", "every counter as CSV")
 		.option("--series <file>", "every counter by phase and by interval as CSV")
 		.option("--markdown <file>", "a summary in Markdown, for a cover letter or a pull request")
+		.option("--perfetto <file>", "the trace and every strategy's answer as a time line for ui.perfetto.dev")
 		.option("--columns <list>", "columns of the table: their titles or counters, separated by commas")
 		.option("--wide", "the table in one piece, however wide")
 		.option("--json", "print one JSON document instead of the table")
@@ -64,12 +67,14 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	// Read first: nobody wants to wait for a replay to hear that a file is not there.
 	const before = options.baselineRun === undefined ? undefined : openRun(options.baselineRun);
 	checkColumns(options.columns);
+	if (options.perfetto !== undefined && paths.length > 1) throw new UsageError("one trace makes one time line", { where: "--perfetto" });
 	const comparisons: Comparison[] = [];
 	for (const path of paths) {
 		const input = await openInput(path, captureOptions(options));
 		try {
 			const { facts, result, held, checked } = replayHeld(input, { strategies, machine, check: options.check }, voice);
 			comparisons.push(comparison(facts, settings, result, held, checked));
+			if (options.perfetto !== undefined) writePerfetto(options.perfetto, input, strategies, machine, voice);
 		} finally {
 			input.close();
 		}

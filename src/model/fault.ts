@@ -48,17 +48,18 @@ function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame: Frame
 	else if (pte === undefined) world.violate("I-2", agent, gfn);
 	else if (pte.frame !== frame && (write || pte.frame.content !== frame.content)) world.violate("I-2", agent, gfn);
 	else if (write && !pte.writable) world.violate("I-3", agent, gfn);
-	if (write) {
-		world.frames.write(frame);
-		if (pte !== undefined) pte.dirty = true;
-	}
+	// The PTE's dirty bit is the causes' business: what a strategy lets through must not decide what write_protect_page does.
+	if (write) world.frames.write(frame);
 }
 
 /**
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`.
  */
-function countExit(world: World, vm: Vm, as: number, gfn: number, access: Access): void {
+function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): void {
+	const { vm } = vcpu;
+	if (vcpu.flushRequested) vcpu.tlb.flush();
+	vcpu.flushRequested = false;
 	const spte = vm.root(0).entry(gfn);
 	const cause = spte.frame === null ? spte.absent : isWrite(access) && !spte.writable ? "readOnlySpte" : "other";
 	world.count("vmexits");
@@ -164,7 +165,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 	}
 	let missed = !translate(world, vcpu, as, gfn, access);
 	let snapshot = vm.seq;
-	if (missed) countExit(world, vm, as, gfn, access);
+	if (missed) countExit(world, vcpu, as, gfn, access);
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const copied = isWrite(access) && vm.readOnly(as, gfn) ? null : primaryEffect(world, vm.mm, page, isWrite(access), hint);
 	if (copied === null) {
@@ -187,7 +188,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		if (!missed) break;
 		if (stale === null) return;
 		snapshot = vm.seq;
-		countExit(world, vm, as, gfn, access);
+		countExit(world, vcpu, as, gfn, access);
 	}
 }
 
@@ -209,7 +210,7 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	if (page === undefined || vm.mm.get(page) === undefined) return;
 	const spte = vm.root(as).entry(gfn);
 	if (spte.frame !== null && (!isWrite(access) || spte.writable)) return;
-	countExit(world, vm, as, gfn, access);
+	countExit(world, vcpu, as, gfn, access);
 	if (vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
 	else installNow(world, vcpu, as, gfn, page);
 }
@@ -229,7 +230,7 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		spte.accessed = true;
 		observe(world, vcpu, as, gfn, spte.frame, write);
 	} else {
-		countExit(world, vm, as, gfn, access);
+		countExit(world, vcpu, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
 	if (write && vm.readOnly(as, gfn)) return;

@@ -33,8 +33,6 @@ export interface Operation {
 	readonly primary: () => PrimaryChange;
 	/** VMs whose memslots the bracket's start hit: their end must pair. */
 	bracketed: Vm[];
-	/** VMs whose guest TLB flush change_pte has left to flush-guests. */
-	unflushed: Vm[];
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -81,7 +79,6 @@ export function openOperation(
 		copies: kind === "cow" || kind === "unshare",
 		primary,
 		bracketed: [],
-		unflushed: [],
 	};
 }
 
@@ -103,7 +100,6 @@ const PART: Readonly<Record<Step["step"], Part>> = {
 	"range-end": "end",
 	"free-old": "end",
 	"invalidate-range": "end",
-	"flush-guests": "end",
 };
 
 const stepsOf = (world: World, operation: Operation, part: Part): Step[] =>
@@ -141,7 +137,6 @@ export function commitOperation(world: World, operation: Operation): void {
 export function endOperation(world: World, operation: Operation): void {
 	for (const step of stepsOf(world, operation, "end")) {
 		if (step.step === "invalidate-range") invalidateRange(world, operation);
-		else if (step.step === "flush-guests") for (const vm of operation.unflushed.splice(0)) world.flushGuest(vm, operation.site);
 		if (step.step !== "range-end" || !hasNotifiers(world, operation)) continue;
 		world.count("notifier.rangeEnd");
 		for (const vm of operation.bracketed) {
@@ -233,8 +228,7 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 				}
 			}
 		}
-		if (flush && step.flush === "deferred") operation.unflushed.push(vm);
-		else if (flush) world.flushGuest(vm, operation.site);
+		if (flush) world.flushGuest(vm, operation.site, step.flush === "deferred");
 	}
 }
 

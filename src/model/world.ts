@@ -28,6 +28,8 @@ export interface Vcpu {
 	pending: { readonly as: number; readonly gfn: number; readonly access: Access } | null;
 	/** gfn of the running in-progress loop; -1 if there is none. */
 	loop: number;
+	/** KVM_REQ_TLB_FLUSH is pending. */
+	flushRequested: boolean;
 }
 
 /** The first thing found wrong, for the report. */
@@ -101,7 +103,7 @@ export class World {
 		const key = `${vm.id}.${id}`;
 		const known = this.vcpus.get(key);
 		if (known !== undefined) return known;
-		const made: Vcpu = { vm, id, tlb: new Tlb(this.options.tlb), flight: null, pending: null, loop: -1 };
+		const made: Vcpu = { vm, id, tlb: new Tlb(this.options.tlb), flight: null, pending: null, loop: -1, flushRequested: false };
 		this.vcpus.set(key, made);
 		return made;
 	}
@@ -134,11 +136,14 @@ export class World {
 		}
 	}
 
-	/** kvm_flush_remote_tlbs (3.8). */
-	flushGuest(vm: Vm, site: Site | null): void {
+	/** kvm_flush_remote_tlbs (3.8). `deferred`: requested only, for each vCPU to do at its next exit. */
+	flushGuest(vm: Vm, site: Site | null, deferred = false): void {
 		this.count("flush.guestTlb");
 		if (site !== null) this.countSite(site, "flushes");
-		for (const vcpu of this.vcpusOf(vm)) vcpu.tlb.flush();
+		for (const vcpu of this.vcpusOf(vm)) {
+			if (deferred) vcpu.flushRequested = true;
+			else vcpu.tlb.flush();
+		}
 	}
 
 	/** Remove one SPTE if it is present; says whether it was. */

@@ -28,7 +28,7 @@ const ELIGIBLE = ["cow", "unshare", "ksm-write-protect", "ksm-replace"] as const
 
 /** Which of the eligible operations allocate a copy, and which put the old page. */
 const copies: Record<(typeof ELIGIBLE)[number], boolean> = { cow: true, unshare: true, "ksm-write-protect": false, "ksm-replace": false };
-/** write_protect_page and replace_page of KSM are not `_notify` since 4.15: same content, or a downgrade (1.4, 1.5, litmus f). */
+/** write_protect_page and replace_page of KSM are not `_notify` from 4.15 to 6.5: same content, or a downgrade (1.4, 1.5, litmus f and n3). */
 const notifies = copies;
 
 function eligible(make: (operation: (typeof ELIGIBLE)[number]) => Step[]): Record<(typeof ELIGIBLE)[number], readonly Step[]> {
@@ -38,11 +38,13 @@ function eligible(make: (operation: (typeof ELIGIBLE)[number]) => Step[]): Recor
 /**
  * The eligible operations inside range_start/range_end (3.7 and later).
  * `changePte`: what KVM's handler does between clear and set; left out where there is no such call. `kvm: false`: KVM ignores the bracket.
+ * `archFlush`: from 6.6 on the flush of the primary TLB tells the device TLBs too, at KSM's sites as at all others (1.0).
  */
 export function bracketed(options: {
 	changePte?: ChangePte;
 	kvm?: false;
 	bumpSeq?: true;
+	archFlush?: true;
 }): Readonly<Record<OperationKind, readonly Step[]>> {
 	const kvm = options.kvm === false ? { kvm: false } : {};
 	return {
@@ -51,7 +53,7 @@ export function bracketed(options: {
 			...(copies[operation] ? plain("alloc-copy") : []),
 			{ step: "range-start", ...kvm },
 			...plain("lock", "recheck", "clear-flush"),
-			...(notifies[operation] ? plain("notify-secondary-tlb") : []),
+			...(options.archFlush === true || notifies[operation] ? plain("notify-secondary-tlb") : []),
 			...(options.changePte ? [options.changePte] : []),
 			...(options.bumpSeq ? plain("bump-seq") : []),
 			...plain("set-pte", "unlock"),

@@ -9,5 +9,5 @@ export const drop: Strategy = {
 	kernels: "6.10 and later",
 	source: ["f3b65bbaed7c", "997308f9ae72", "f7842747d13d", "merge 531f52002432"],
 	safe: true,
-	operations: bracketed({}),
+	operations: bracketed({ archFlush: true }),
 };

@@ -11,6 +11,7 @@ export const establishLean: Strategy = {
 	source: ["model.md section 4: 5115 of 5641 unused entries of a capture come from these"],
 	safe: true,
 	operations: bracketed({
+		archFlush: true,
 		changePte: { step: "change-pte", mode: "establish", writable: "map", guard: "own-bracket", unless: "replace-follows" },
 	}),
 };

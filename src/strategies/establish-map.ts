@@ -10,5 +10,5 @@ export const establishMap: Strategy = {
 	kernels: "none (captured: establish-rw-*)",
 	source: ["Yan Zhao, 2023-08", "kernel.md 10.4"],
 	safe: true,
-	operations: bracketed({ changePte: { step: "change-pte", mode: "establish", writable: "map", guard: "own-bracket" } }),
+	operations: bracketed({ archFlush: true, changePte: { step: "change-pte", mode: "establish", writable: "map", guard: "own-bracket" } }),
 };

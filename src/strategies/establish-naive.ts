@@ -10,5 +10,5 @@ export const establishNaive: Strategy = {
 	kernels: "none (captured: naive-rw-*)",
 	source: ["6bdb913f0a70 changelog, point 2", "kernel.md litmus (h)"],
 	safe: false,
-	operations: bracketed({ changePte: { step: "change-pte", mode: "establish", writable: "map", guard: "none" } }),
+	operations: bracketed({ archFlush: true, changePte: { step: "change-pte", mode: "establish", writable: "map", guard: "none" } }),
 };

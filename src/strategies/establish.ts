@@ -10,5 +10,8 @@ export const establish: Strategy = {
 	kernels: "none (captured: establish-ro-*)",
 	source: ["Arcangeli, 2014-01-22", "kernel.md 10.4, litmus (h)"],
 	safe: true,
-	operations: bracketed({ changePte: { step: "change-pte", mode: "establish", writable: "refuse", guard: "own-bracket" } }),
+	operations: bracketed({
+		archFlush: true,
+		changePte: { step: "change-pte", mode: "establish", writable: "refuse", guard: "own-bracket" },
+	}),
 };

@@ -23,15 +23,15 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
  *   table exists. writable: what a writable new PTE does: `zap` (x86, 2009 to 6.9), `map` in place, or `refuse` (establish read-only entries only).
  *   guard `own-bracket`: create only if no other bracket is in progress (kernel.md 10.4, litmus h). unless `replace-follows`: skipped at a
  *   write-protect whose replace_page will zap the entry again.
- *   flush `deferred`: the guest TLB flush is queued and not waited for: it comes with flush-guests.
+ *   flush `deferred`: the guest TLB flush is requested, not waited for: each vCPU does it at its next exit.
  * - bump-seq directly after change-pte happens under the same mmu_lock.
- * - invalidate-missing: acts only where a registered notifier lacks change_pte. set-pte-write-protected (instead of set-pte) and make-writable: only
- *   where besides the new PTE is writable. In between a write fault on the page waits, unless reuse is `allowed` (litmus c').
+ * - invalidate-missing, set-pte-write-protected (instead of set-pte), make-writable: act only where a registered notifier lacks change_pte. A new PTE
+ *   that is to be writable is so only after make-writable. Until then a write fault on the page waits, unless reuse is `allowed` (litmus c', n).
  * - invalidate-range: the callback of the 2008 draft: every secondary MMU lets go of the range; no count and no sequence.
  */
 export type Step =
 	| { readonly step: "alloc-copy" | "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
-	| { readonly step: "make-writable" | "bump-seq" | "unlock" | "free-old" | "invalidate-range" | "flush-guests" }
+	| { readonly step: "make-writable" | "bump-seq" | "unlock" | "free-old" | "invalidate-range" }
 	| { readonly step: "set-pte-write-protected"; readonly reuse?: "allowed" }
 	| { readonly step: "range-start" | "range-end"; readonly kvm?: boolean }
 	| ChangePte;
@@ -77,7 +77,6 @@ export const STEP_CODES = {
 	"range-end": 14,
 	"free-old": 15,
 	"invalidate-range": 16,
-	"flush-guests": 17,
 } as const satisfies Record<Step["step"], number>;
 
 /** Parameter bits of an encoded step. */
@@ -94,7 +93,7 @@ export const StepParam = {
 	ownBracket: 8,
 	/** change-pte: not at a write-protect with a kpage given. */
 	unlessReplaceFollows: 16,
-	/** change-pte: kvm_flush_remote_tlbs is left to flush-guests. */
+	/** change-pte: the guest TLB flush is requested, and each vCPU does it at its next exit. */
 	deferFlush: 32,
 	/** set-pte-write-protected: a write fault in the window may reuse the page. */
 	reuseAllowed: 1,
