@@ -43,7 +43,7 @@ interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolu
 	readonly evidence: string[];
 }
 
-export const IMPORTER = "tracefs";
+const IMPORTER = "tracefs";
 
 /** Event places and their times: ns since the first event. */
 class Clock {

@@ -13,7 +13,7 @@ const accessName = (access: Access): "read" | "write" | "fetch" =>
 	access === Access.guestWrite ? "write" : access === Access.guestFetch ? "fetch" : "read";
 
 /** TLB and walk; true if the access went through. Checks what it read or wrote against the primary page (I-1, I-2, I-3). */
-export function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
+function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
 	const write = isWrite(access);
 	const hit = vcpu.tlb.lookup(as, gfn, write);
 	if (hit.level === 1) world.count("tlb.l1Hit");
@@ -90,7 +90,7 @@ export function populateNone(world: World, mm: Mm, page: number, write: boolean,
 }
 
 /** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
-export function mustCopy(world: World, pte: Pte, hint: number): boolean {
+function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	const { frame } = pte;
 	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
 	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;

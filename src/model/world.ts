@@ -9,7 +9,7 @@ import type { RetryCause, TdpRoot, Vm } from "./vm.js";
 import { Vm as VmState } from "./vm.js";
 
 /** A nested page fault between its begin and its end. */
-export interface Flight {
+interface Flight {
 	readonly as: number;
 	readonly gfn: number;
 	readonly access: Access;

@@ -79,7 +79,7 @@ export const STEP_CODES = {
 	"invalidate-range": 16,
 } as const satisfies Record<Step["step"], number>;
 
-/** Parameter bits of an encoded step. */
+/** Parameter bits of an encoded step. @public: scripts/generate-constants.mjs reads it. */
 export const StepParam = {
 	/** range-start, range-end: KVM returns at once. */
 	skipKvm: 1,
@@ -113,7 +113,7 @@ function stepParam(step: Step): number {
 	);
 }
 
-/** Bytes of one step list in the engine's tables: at most 15 steps of (code, param), zero-terminated. */
+/** Bytes of one step list in the engine's tables: at most 15 steps of (code, param), zero-terminated. @public: scripts/generate-constants.mjs reads it. */
 export const STEP_LIST_BYTES = 32;
 
 /** A strategy as the engine reads it: for each of OPERATION_KINDS in order, STEP_LIST_BYTES bytes. */
