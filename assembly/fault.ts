@@ -11,8 +11,9 @@ import { makeRecord } from "./pagetable";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, permits, siteOf } from "./spte";
+import { flush } from "./tlb";
 import { translate } from "./walk";
-import { exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
+import { exists, firstVcpu, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, vcpuState, vmState } from "./world";
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
@@ -43,7 +44,10 @@ function accessOffset(access: u32): i32 {
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`. `spte`: of the address space that faulted; `spte0`: of address space 0.
  */
-function countExit(strategy: u32, spte: u32, spte0: u32, access: u32): void {
+function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, access: u32): void {
+	const state = vcpuState(vcpu, strategy);
+	if (state.flushRequested) flush(tlbOf(vcpu, strategy));
+	state.flushRequested = false;
 	const write = isWrite(access);
 	const present0 = (spte0 & Bit.present) != 0;
 	let cause: u32 = Cause.other;
@@ -129,7 +133,7 @@ export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: 
 		missed |= 1 << strategy;
 		vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 		const spte = load<u32>(record + ((<usize>strategy) << 2));
-		countExit(strategy, spte, spte, access);
+		countExit(vcpu, strategy, spte, spte, access);
 	}
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const effect = write && isReadOnly(vm, 0, gfn) ? Effect.forbidden : primaryEffect(vm.mm, page, write, hint);
@@ -159,7 +163,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 		if (translate(vcpu, strategy, record, gfn, isWrite(access)) || stale == Cause.firstTouch) return;
 		ownCow = false;
 		snapshot = vmState(vm, strategy).seq;
-		countExit(strategy, load<u32>(at), load<u32>(at), access);
+		countExit(vcpu, strategy, load<u32>(at), load<u32>(at), access);
 	}
 }
 
@@ -194,7 +198,7 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const at = record + ((<usize>strategy) << 2);
 	const spte = load<u32>(at);
 	if (permits(spte, isWrite(access))) return;
-	countExit(strategy, spte, spte, access);
+	countExit(vcpu, strategy, spte, spte, access);
 	if (inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
 	else installNow(vcpu, strategy, 0, record, gfn, page);
 }
@@ -236,7 +240,7 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 			store<u32>(at, spte | SpteBit.accessed);
 			see(vcpu, strategy, addressSpace, gfn, frameOf(spte), write);
 		} else {
-			countExit(strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), access);
+			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), access);
 			const state = vcpuState(vcpu, strategy);
 			state.inFlight = true;
 			state.ownCow = false;

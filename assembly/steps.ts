@@ -13,7 +13,7 @@ import { leafOf, makeRecord } from "./pagetable";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
-import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vmState } from "./world";
+import { exists, Mm, mmOf, rootOf, strategies, tlbOf, vcpuState, Vm, vmState } from "./world";
 
 /** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
 @unmanaged
@@ -32,16 +32,6 @@ export class Operation {
 	hits: usize;
 	hitBytes: usize;
 	hitCount: u32;
-	/** Flushes that change_pte has left to flush-guests: a list. */
-	unflushed: Unflushed;
-}
-
-/** A VM whose guest TLBs a strategy has yet to flush. */
-@unmanaged
-export class Unflushed {
-	next: Unflushed;
-	vm: Vm;
-	strategy: u32;
 }
 
 let programs: usize = 0;
@@ -91,7 +81,6 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.page = page;
 	op.pages = pages;
 	op.hitCount = 0;
-	op.unflushed = changetype<Unflushed>(0);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
 	return op;
 }
@@ -107,15 +96,8 @@ export function openOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operati
 }
 
 export function closeOperation(op: Operation): void {
-	while (exists(op.unflushed)) dropFirstUnflushed(op);
 	if (op.hits != 0) give(op.hits, op.hitBytes);
 	give(changetype<usize>(op), operationBytes());
-}
-
-function dropFirstUnflushed(op: Operation): void {
-	const first = op.unflushed;
-	op.unflushed = first.next;
-	give(changetype<usize>(first), offsetof<Unflushed>());
 }
 
 // @ts-ignore: decorator
@@ -178,8 +160,7 @@ export function end(op: Operation): void {
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.flushGuests) flushDeferred(op, strategy);
-			else if (code == StepCode.rangeEnd && hasNotifiers(op)) {
+			if (code == StepCode.rangeEnd && hasNotifiers(op)) {
 				count(strategy, Counter.notifier_rangeEnd);
 				invalidateEnd(op, strategy);
 			} else if (code == StepCode.invalidateRange && hasNotifiers(op)) {
@@ -211,22 +192,6 @@ function invalidateEnd(op: Operation, strategy: u32): void {
 			state.inProgress--;
 		}
 	}
-}
-
-function flushDeferred(op: Operation, strategy: u32): void {
-	let kept = changetype<Unflushed>(0);
-	while (exists(op.unflushed)) {
-		const first = op.unflushed;
-		if (first.strategy == strategy) {
-			flushGuest(first.vm, strategy, op.kind);
-			dropFirstUnflushed(op);
-		} else {
-			op.unflushed = first.next;
-			first.next = kept;
-			kept = first;
-		}
-	}
-	op.unflushed = kept;
 }
 
 // @ts-ignore: decorator
@@ -283,6 +248,14 @@ function flushGuest(vm: Vm, strategy: u32, site: u32): void {
 	flushVcpus(vm, strategy);
 }
 
+/** The same, but each vCPU does it at its next exit: until then its TLB holds what the SPTEs no longer do. */
+function requestFlush(vm: Vm, strategy: u32, site: u32): void {
+	count(strategy, Counter.flush_guestTlb);
+	count(strategy, siteCounter(site, SiteCounter.flushes));
+	suspectOne(strategy);
+	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) vcpuState(vcpu, strategy).flushRequested = true;
+}
+
 export function flushVcpus(vm: Vm, strategy: u32): void {
 	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) flush(tlbOf(vcpu, strategy));
 }
@@ -306,18 +279,8 @@ function changePteStep(op: Operation, strategy: u32, param: u32): void {
 		}
 		if (!found) continue;
 		if ((param & StepParam.deferFlush) == 0) flushGuest(hit.vm, strategy, op.kind);
-		else deferFlush(op, strategy, hit.vm);
+		else requestFlush(hit.vm, strategy, op.kind);
 	}
-}
-
-/** Until flush-guests TLBs hold what the SPTEs no longer do. */
-function deferFlush(op: Operation, strategy: u32, vm: Vm): void {
-	suspectOne(strategy);
-	const entry = changetype<Unflushed>(take(offsetof<Unflushed>()));
-	entry.vm = vm;
-	entry.strategy = strategy;
-	entry.next = op.unflushed;
-	op.unflushed = entry;
 }
 
 /** One gfn: true if there was an SPTE. */

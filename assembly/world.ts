@@ -78,6 +78,8 @@ export class VcpuState {
 	inFlight: bool;
 	/** The fault made a copy itself. */
 	ownCow: bool;
+	/** KVM_REQ_TLB_FLUSH is pending. */
+	flushRequested: bool;
 }
 
 /** A thread of a VMM's process: the TLB of its mm on its CPU. The causes decide it, so all strategies share it. */

@@ -69,8 +69,8 @@ export class Mm {
 
 	/** PMDs that meet [first, first + pages) become tables of PTEs. */
 	split(first: number, pages: number): void {
-		if (this.#huge.size === 0) return;
-		for (let pmd = Math.floor(first / HUGE_PAGES); pmd * HUGE_PAGES < first + pages; pmd++) this.#huge.delete(pmd);
+		if (pages === 0) return;
+		for (const pmd of this.#huge) if (pmd * HUGE_PAGES < first + pages && (pmd + 1) * HUGE_PAGES > first) this.#huge.delete(pmd);
 	}
 
 	clear(page: number): void {

@@ -1,0 +1,121 @@
+// What random worlds seldom reach, record by record: the engine's shortcuts where they must not be taken. Each case is held against the
+// reference model under every strategy, and says what must come out.
+import { describe, expect, it } from "vitest";
+import { counterIndex } from "../../src/counters.js";
+import { type ReplayResult, replayTrace } from "../../src/engine/replay.js";
+import { DEFAULT_MACHINE } from "../../src/machine/machine.js";
+import { STRATEGIES } from "../../src/strategies/index.js";
+import { emptyHeader } from "../../src/trace/header.js";
+import { Access, type AgentKind, Hint, type OperationName, OpFlag } from "../../src/trace/kinds.js";
+import { openTrace } from "../../src/trace/reader.js";
+import type { TraceRecord } from "../../src/trace/record.js";
+import { TraceWriter } from "../../src/trace/writer.js";
+import { expectEqual } from "./compare.js";
+import { collector } from "./memory.js";
+import { referenceReplay } from "./reference.js";
+
+const agent = (kind: AgentKind, id: number) => ({ kind, vm: id, vcpu: 0, mm: id, thread: 0 });
+const operation = (name: OperationName, kind: AgentKind, id: number, page: number, ...args: number[]): TraceRecord => ({
+	kind: "operation",
+	name,
+	agent: agent(kind, id),
+	page,
+	args,
+});
+const GUEST = 1;
+const HOST = 2;
+const MM = 3;
+const VM = 4;
+
+/** VM `id` on mm `id`: gfns from 0 over pages from 100. */
+const slot = (id: number, pages: number, page = 100) => operation("memslot", VM, id, page, 0, 0, 0, pages, 0);
+const populate = (mm: number, page: number, pages: number) => operation("populate", MM, mm, page, pages, 1);
+const guest = (vm: number, access: Access, gfn: number, hint: number = Hint.derive) => operation("access", GUEST, vm, gfn, access, hint);
+const host = (mm: number, access: Access, page: number) => operation("access", HOST, mm, page, access, Hint.derive);
+const fault = (vm: number, access: Access, gfn: number) => operation("fault", GUEST, vm, gfn, 0, access, 0);
+const fork = (mm: number, child: number, page: number) => operation("fork", MM, mm, page, 0, 0, 1, 0, child);
+const cow = (mm: number, page: number) => operation("cow", MM, mm, page, 0, 0, 0);
+const writeProtect = (mm: number, page: number, flags = 0) => operation("ksmWriteProtect", MM, mm, page, 0, 0, flags);
+const replace = (mm: number, page: number, kpage: number) => operation("ksmReplace", MM, mm, page, 0, 0, 0, kpage);
+const zap = (mm: number, page: number) => operation("zap", MM, mm, page, 0, 0, 1, 0);
+
+function replay(records: readonly TraceRecord[], copiesRecorded = false): ReplayResult {
+	const { sink, bytes } = collector();
+	const writer = new TraceWriter(sink, { header: { ...emptyHeader(), copiesRecorded } });
+	for (const record of records) writer.cause(record);
+	writer.finish();
+	const options = { strategies: STRATEGIES, machine: DEFAULT_MACHINE, check: true };
+	const result = replayTrace(openTrace(bytes()), options);
+	expectEqual(result, referenceReplay(openTrace(bytes()), options));
+	return result;
+}
+
+function each(result: ReplayResult, counter: string): bigint[] {
+	return result.strategies.map(({ counters }) => counters[counterIndex(counter)] ?? 0n);
+}
+
+const all = (value: bigint): bigint[] => STRATEGIES.map(() => value);
+
+describe("a stale translation", () => {
+	it("does not decide what write_protect_page does", () => {
+		// gfn 0 moves from a writable page to a KSM page without a word to the SPTE: the store through it leaves the new PTE clean.
+		const result = replay([
+			...[slot(0, 2), populate(0, 100, 2), guest(0, Access.guestWrite, 0)],
+			...[writeProtect(0, 101, OpFlag.kpageGiven), replace(0, 101, 1), slot(0, 1, 101)],
+			...[operation("fault", GUEST, 0, 0, 1, Access.guestWrite, 0), writeProtect(0, 101)],
+		]);
+		expect(each(result, "coherence.violations")).toEqual(all(1n));
+		expect(each(result, "flush.primaryTlb")).toEqual(all(2n));
+	});
+
+	it("is told from the same content by a store that hit the TLB after the page was copied", () => {
+		const result = replay(
+			[
+				...[slot(0, 1), slot(1, 1), populate(0, 100, 1), fork(0, 1, 100)],
+				// A reuse beside the child's mapping, then a copy for the child: the store that follows hits an entry from before the copy.
+				...[guest(0, Access.guestWrite, 0, Hint.reuse), cow(1, 100), fork(1, 2, 100), guest(1, Access.guestRead, 0)],
+				...[guest(0, Access.guestWrite, 0), fork(0, 1, 100), guest(1, Access.guestRead, 0)],
+			],
+			true,
+		);
+		expect(result.strategies.map(({ violation }) => violation?.rule)).toEqual(STRATEGIES.map(() => "I-2"));
+	});
+
+	it("is told from the same content by a store at a recorded fault", () => {
+		const result = replay([
+			...[slot(0, 1), slot(1, 1), populate(0, 100, 1), fork(0, 1, 100), cow(0, 100), fork(0, 2, 100)],
+			...[fault(0, Access.guestWrite, 0), fork(1, 0, 100), fault(0, Access.guestRead, 0)],
+		]);
+		expect(result.strategies.map(({ violation }) => violation?.rule)).toEqual(STRATEGIES.map(() => "I-2"));
+	});
+
+	it("is none where the content is the same", () => {
+		const result = replay([
+			...[slot(0, 1), slot(1, 1), populate(0, 100, 1), fork(0, 1, 100), cow(0, 100), fork(0, 2, 100)],
+			...[fault(0, Access.guestRead, 0), fork(1, 0, 100), fault(0, Access.guestRead, 0)],
+		]);
+		expect(each(result, "coherence.violations")).toEqual(all(0n));
+	});
+});
+
+describe("a freed frame", () => {
+	it("that ksmd still holds locked is not another page's", () => {
+		const result = replay([
+			...[populate(0, 100, 1), writeProtect(0, 100), zap(0, 100)],
+			// If page 200 got the locked frame, the write of another thread (whose TLB does not know the page) would copy.
+			...[host(0, Access.hostWrite, 200), fork(0, 1, 200), operation("exit", MM, 1, 0)],
+			{ ...host(0, Access.hostWrite, 200), agent: { ...agent(HOST, 0), thread: 1 } },
+		]);
+		expect(each(result, "cowReuses")).toEqual(all(1n));
+		expect(each(result, "cowCopies.shared")).toEqual(all(0n));
+	});
+
+	it("that was a KSM page is not found again by its KSM page", () => {
+		const result = replay([
+			...[populate(0, 100, 1), writeProtect(0, 100), operation("ksmPromote", MM, 0, 100, 7, 0), zap(0, 100)],
+			...[populate(0, 200, 1), populate(0, 201, 1), writeProtect(0, 201, OpFlag.kpageGiven), replace(0, 201, 7)],
+			...[host(0, Access.hostWrite, 200)],
+		]);
+		expect(each(result, "cowCopies.shared")).toEqual(all(0n));
+	});
+});

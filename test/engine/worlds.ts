@@ -1,0 +1,249 @@
+// Random small worlds: one or two VMs on one or two mms whose records meet on few pages, in any order, well formed and not.
+import fc from "fast-check";
+import type { Machine } from "../../src/machine/machine.js";
+import { Access, AgentKind, type OperationName, OpFlag } from "../../src/trace/kinds.js";
+import type { Agent, TraceRecord } from "../../src/trace/record.js";
+
+export interface RandomWorld {
+	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	readonly copiesRecorded: boolean;
+	readonly records: readonly TraceRecord[];
+}
+
+/** Where a world's pages are: near the edges of leaf tables, of 32 bits, and high up where real processes map. */
+interface Places {
+	readonly hva: number;
+	readonly gfn: number;
+}
+
+/** Pages that a world has: enough to cross a leaf table, few enough to meet. */
+const PAGES = 10;
+const CHILD_MM = 2;
+const HUGE_PAGES = 512;
+
+const agentOf = (kind: AgentKind, fields: Partial<Omit<Agent, "kind">>): Agent => ({ kind, vm: 0, vcpu: 0, mm: 0, thread: 0, ...fields });
+
+const operation = (name: OperationName, agent: Agent, page: number, args: number[], text?: string): TraceRecord => ({
+	kind: "operation",
+	name,
+	agent,
+	page,
+	args,
+	...(text === undefined ? {} : { text }),
+});
+
+/** Flags that a record may have, some of them set. */
+const flagsOf = (...flags: number[]): fc.Arbitrary<number> =>
+	fc.subarray(flags).map((chosen) => chosen.reduce((all, flag) => all | flag, 0));
+
+const point = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 }));
+const window = fc.nat(2);
+const event = fc.nat(7);
+/** Mostly the accesses that a guest makes. */
+const guestKind: fc.Arbitrary<Access> = fc.oneof(
+	{ weight: 12, arbitrary: fc.constantFrom<Access[]>(Access.guestRead, Access.guestWrite, Access.guestFetch) },
+	fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
+);
+const hostKind = fc.constantFrom(Access.hostRead, Access.hostWrite);
+
+interface Arbitraries {
+	readonly guest: fc.Arbitrary<Agent>;
+	readonly host: fc.Arbitrary<Agent>;
+	readonly mm: fc.Arbitrary<Agent>;
+	readonly vm: fc.Arbitrary<Agent>;
+	readonly gfn: fc.Arbitrary<number>;
+	readonly page: fc.Arbitrary<number>;
+	/** Pages of a range: few, or more than the world has. */
+	readonly pages: fc.Arbitrary<number>;
+	/** Where a huge page around the world's pages, and the 2 MiB of guest memory around its gfns, begin. */
+	readonly block: number;
+	readonly gfnBlock: number;
+}
+
+function arbitraries({ hva, gfn }: Places): Arbitraries {
+	// The VM decides the mm, but for the odd record that says otherwise.
+	const mmOf = (vm: number): fc.Arbitrary<number> => fc.oneof({ weight: 20, arbitrary: fc.constant(vm) }, fc.nat(CHILD_MM));
+	const vms = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.constant(1));
+	return {
+		guest: fc.tuple(vms, fc.nat(1)).chain(([vm, vcpu]) => mmOf(vm).map((mm) => agentOf(AgentKind.guest, { vm, vcpu, mm }))),
+		host: fc.tuple(fc.nat(1), fc.nat(1)).map(([mm, thread]) => agentOf(AgentKind.host, { mm, thread })),
+		mm: fc.oneof({ weight: 6, arbitrary: fc.nat(1) }, fc.constant(CHILD_MM)).map((mm) => agentOf(AgentKind.mm, { mm })),
+		vm: vms.chain((vm) => mmOf(vm).map((mm) => agentOf(AgentKind.vm, { vm, mm }))),
+		gfn: fc.oneof({ weight: 4, arbitrary: fc.nat(PAGES - 1) }, fc.nat(PAGES + 4)).map((at) => gfn + at),
+		page: fc.nat(PAGES).map((at) => hva + at),
+		pages: fc.oneof({ weight: 6, arbitrary: fc.nat(PAGES) }, fc.constantFrom(600, 2 ** 24, 2 ** 40)),
+		block: hva - (hva % HUGE_PAGES),
+		gfnBlock: gfn - (gfn % HUGE_PAGES),
+	};
+}
+
+function accesses(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	const plain = (agent: fc.Arbitrary<Agent>, access: fc.Arbitrary<Access>, page: fc.Arbitrary<number>): fc.Arbitrary<TraceRecord> =>
+		fc.record({ kind: fc.constant("access" as const), agent, access, page });
+	const device = fc.constant(agentOf(AgentKind.device, { thread: 1 }));
+	return [
+		plain(of.guest, guestKind, of.gfn),
+		plain(of.host, hostKind, of.page),
+		plain(device, fc.constantFrom(Access.deviceRead, Access.deviceWrite), of.page),
+		fc.tuple(of.guest, of.gfn, guestKind, fc.nat(2)).map(([agent, gfn, access, hint]) => operation("access", agent, gfn, [access, hint])),
+		fc.tuple(of.host, of.page, hostKind, fc.nat(2)).map(([agent, page, access, hint]) => operation("access", agent, page, [access, hint])),
+	];
+}
+
+function faults(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	return [
+		fc
+			.tuple(of.guest, of.gfn, fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 })), guestKind, fc.nat(31))
+			.map(([agent, gfn, at, access, flags]) => operation("fault", agent, gfn, [at, access, flags])),
+		fc
+			.tuple(of.guest, of.gfn, guestKind, fc.nat(1))
+			.map(([agent, gfn, access, reserved]) => operation("mmio", agent, gfn, [access, reserved])),
+	];
+}
+
+function ksm(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	const kpage = fc.nat(3);
+	return [
+		fc
+			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.kpageGiven, OpFlag.failed, OpFlag.unlocks, OpFlag.changed))
+			.map(([agent, page, ...args]) => operation("ksmWriteProtect", agent, page, args)),
+		fc
+			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.failed, OpFlag.zeroPage, OpFlag.undone), kpage)
+			.map(([agent, page, ...args]) => operation("ksmReplace", agent, page, args)),
+		fc.tuple(of.mm, of.page, kpage, flagsOf(OpFlag.undone)).map(([agent, page, ...args]) => operation("ksmPromote", agent, page, args)),
+	];
+}
+
+function mmOperations(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	return [
+		fc
+			.tuple(fc.oneof(of.mm, of.guest), of.page, point, window, flagsOf(OpFlag.ownFault, OpFlag.failed, OpFlag.breakKsm))
+			.map(([agent, page, ...args]) => operation("cow", agent, page, args)),
+		fc
+			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.failed))
+			.map(([agent, page, ...args]) => operation("unshare", agent, page, args)),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("zap", agent, page, args)),
+		fc
+			.tuple(
+				of.mm,
+				of.page,
+				point,
+				window,
+				of.pages.map((pages) => Math.min(pages, 600)),
+				event,
+				flagsOf(OpFlag.writable),
+			)
+			.map(([agent, page, ...args]) => operation("protect", agent, page, args)),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("invalidate", agent, page, args)),
+		fc
+			.tuple(of.mm, of.page, point, window, of.pages, event, fc.oneof({ weight: 4, arbitrary: fc.constant(CHILD_MM) }, fc.nat(1)))
+			.map(([agent, page, ...args]) => operation("fork", agent, page, args)),
+		of.mm.map((agent) => operation("exit", agent, 0, [])),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("thpSplit", agent, page, args)),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("thpCollapse", agent, page, args)),
+	];
+}
+
+function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	return [
+		fc
+			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(1, 2))
+			.map(([agent, page, ...args]) => operation("memslot", agent, page, args)),
+		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(3)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
+		// A slot and huge pages that are congruent, and some that are not.
+		fc
+			.tuple(of.vm, fc.constantFrom(0, 1, 512), fc.constantFrom(0, 1, 512), fc.constantFrom(512, 1024, 1030), fc.nat(1))
+			.map(([agent, page, gfn, pages, as]) => operation("memslot", agent, of.block + page, [3, as, of.gfnBlock + gfn, pages, 0])),
+		fc
+			.tuple(of.mm, fc.constantFrom(0, 5, 512), fc.constantFrom(512, 600, 1024))
+			.map(([agent, page, pages]) => operation("populate", agent, of.block + page, [pages, 3])),
+		fc
+			.tuple(of.mm, fc.nat(3), fc.nat(2), fc.constantFrom("", "warm", "merge"))
+			.map(([agent, phase, edge, label]) => operation("mark", agent, 0, [phase, edge, 0], label)),
+	];
+}
+
+/** What most traces begin with: each VM's slot over its mm, an alias, its pages. */
+function preamble({ hva, gfn }: Places): fc.Arbitrary<TraceRecord[]> {
+	const vmCount = fc.oneof({ weight: 6, arbitrary: fc.constant(1) }, { weight: 4, arbitrary: fc.constant(2) }, fc.constant(0));
+	return fc.tuple(vmCount, fc.nat(2), fc.boolean(), fc.boolean()).map(([vms, state, alias, smm]) => {
+		const records: TraceRecord[] = [];
+		for (let vm = 0; vm < vms; vm++) {
+			const agent = agentOf(AgentKind.vm, { vm, mm: vm });
+			records.push(operation("memslot", agent, hva, [0, 0, gfn, PAGES, 0]));
+			if (alias) records.push(operation("memslot", agent, hva + 2, [1, 0, gfn + PAGES, 3, 0]));
+			if (smm) records.push(operation("memslot", agent, hva, [0, 1, gfn, PAGES + 3, 0]));
+			if (state > 0) records.push(operation("populate", agentOf(AgentKind.mm, { mm: vm }), hva, [PAGES, state], undefined));
+		}
+		return records;
+	});
+}
+
+/** Steps of a merge in their order, with accesses in the gaps: what random records seldom find. */
+function mergeScript(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
+	const gap = fc.array(fc.oneof(...accesses(of)), { maxLength: 2 });
+	return fc
+		.tuple(of.mm, of.page, fc.integer({ min: 1, max: 3 }), fc.boolean(), gap, gap, gap)
+		.map(([agent, page, kpage, given, a, b, c]) => [
+			operation("ksmWriteProtect", agent, page, [1, 5, given ? OpFlag.kpageGiven : 0]),
+			...a,
+			operation("ksmWriteProtect", agent, page, [2, 5, 0]),
+			...b,
+			operation("ksmWriteProtect", agent, page, [3, 5, 0]),
+			...c,
+			given ? operation("ksmReplace", agent, page, [0, 6, 0, kpage]) : operation("ksmPromote", agent, page, [kpage, 0]),
+		]);
+}
+
+/** One vCPU, or one thread, on a few pages: what finds its TLB filled. */
+function burst(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
+	const by = (agent: fc.Arbitrary<Agent>, page: fc.Arbitrary<number>, kind: fc.Arbitrary<Access>): fc.Arbitrary<TraceRecord[]> =>
+		fc
+			.tuple(agent, page, fc.array(fc.tuple(fc.nat(3), kind), { minLength: 3, maxLength: 14, size: "max" }))
+			.map(([who, first, steps]) => steps.map(([at, access]): TraceRecord => ({ kind: "access", agent: who, access, page: first + at })));
+	return fc.oneof({ weight: 4, arbitrary: by(of.guest, of.gfn, guestKind) }, by(of.host, of.page, hostKind));
+}
+
+const level = fc.record({ sets: fc.constantFrom(1, 2, 3, 5, 16), ways: fc.integer({ min: 1, max: 6 }) });
+/** Pages over 32 bits need sets to be tagged with; hva pages are renamed for that, gfns are not. */
+const wideLevel = fc.record({ sets: fc.constantFrom(16, 24, 32), ways: fc.integer({ min: 1, max: 4 }) });
+
+function machineOf(wide: boolean): fc.Arbitrary<RandomWorld["machine"]> {
+	const one = wide ? wideLevel : level;
+	return fc.tuple(one, one, fc.constantFrom(4, 5), fc.constantFrom(4, 5)).map(([l1, l2, guestLevels, hostLevels]) => ({
+		tlb: { l1: { entries: l1.sets * l1.ways, ways: l1.ways }, l2: { entries: l2.sets * l2.ways, ways: l2.ways } },
+		guestLevels: guestLevels === 5 ? 5 : 4,
+		hostLevels: hostLevels === 5 ? 5 : 4,
+	}));
+}
+
+const places: fc.Arbitrary<Places> = fc.record({
+	hva: fc.constantFrom(0, 507, 2 ** 32 - 4, 0x7_f123_45fb),
+	gfn: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 505) }, fc.constant(2 ** 32 - 5)),
+});
+
+export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
+	const of = arbitraries(where);
+	const single = (records: fc.Arbitrary<TraceRecord>[], weight: number) => ({
+		weight,
+		arbitrary: fc.oneof(...records).map((record): TraceRecord[] => [record]),
+	});
+	const [access = fc.constant<TraceRecord>(operation("exit", agentOf(AgentKind.mm, {}), 0, []))] = accesses(of);
+	const piece = fc.oneof(
+		single([access], 8),
+		single(accesses(of), 8),
+		single(faults(of), 6),
+		single(ksm(of), 6),
+		single(mmOperations(of), 6),
+		single(topology(of), 2),
+		{ weight: 7, arbitrary: burst(of) },
+		{ weight: 2, arbitrary: mergeScript(of) },
+	);
+	return fc.record({
+		machine: machineOf(where.gfn >= 2 ** 31),
+		copiesRecorded: fc.boolean(),
+		records: fc
+			.tuple(preamble(where), fc.array(piece, { maxLength: 60, size: "max" }))
+			.map(([first, pieces]) => [...first, ...pieces.flat()]),
+	});
+});
