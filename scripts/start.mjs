@@ -1,6 +1,6 @@
-// npm start: set-up, then the comparison of the strategies on a trace that comes with the project, as a table and as JSON.
+// npm start: set-up, then the comparison of the strategies on a trace that comes with the project, as a table, as JSON and as a page.
 
-import { mkdirSync, openSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { node } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -17,12 +17,9 @@ if (trace === undefined) {
 }
 
 const report = "report/compare.json";
-const compare = (options, stdout) =>
-	node("bin/mmreplay.js", ["compare", `traces/${trace}`, ...process.argv.slice(2), ...options], { stdio: ["inherit", stdout, "inherit"] });
-let { code } = await compare([], "inherit");
-if (code === 0 || code === 1) {
-	mkdirSync(join(root, "report"), { recursive: true });
-	({ code } = await compare(["--json", "--quiet"], openSync(join(root, report), "w")));
-	if (code === 0 || code === 1) console.log(`report: ${report}`);
-}
+const page = "report/compare.html";
+mkdirSync(join(root, "report"), { recursive: true });
+const args = ["compare", `traces/${trace}`, "-o", report, "--html", page, ...process.argv.slice(2)];
+const { code } = await node("bin/mmreplay.js", args, { stdio: "inherit" });
+if (code === 0 || code === 1) console.error(`report: ${report}, ${page}`);
 process.exitCode = code;

@@ -69,13 +69,15 @@ export async function importInto(
 			stats: options.stats ?? found?.stats,
 			events: options.events ?? found?.events,
 			memslots: options.memslots,
-			kernel: options.kernel,
+			kernel: options.kernel ?? found?.kernel,
 			strategy: options.capturedStrategy,
 			lenient: options.lenient === true,
 			overlay: options.overlay === undefined ? undefined : parseOverlay(options.overlay),
 		};
 		const missing = await missingLogs(told);
 		const header = await importSources(told, writer);
+		header.losses.push(...(found?.losses ?? []));
+		header.warnings.push(...(found?.warnings ?? []));
 		if (missing !== null) {
 			header.warnings.unshift(missing);
 			if (header.access === "complete") header.access = "inferred";

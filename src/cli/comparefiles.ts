@@ -30,7 +30,7 @@ export function compareDocument(comparisons: readonly Comparison[]): object {
 }
 
 /** @throws UsageError, LimitError */
-function save(path: string, text: string): void {
+export function save(path: string, text: string): void {
 	if (path === "-") {
 		writeOut(text);
 		return;

@@ -8,8 +8,9 @@ import { litmusHtml } from "../litmus/html.js";
 import { chooseScenarios } from "../litmus/library.js";
 import { litmusJson, matrixLines, scenarioLines, totalLine } from "../litmus/listing.js";
 import { printScenario } from "../litmus/print.js";
+import type { Scenario } from "../litmus/scenario.js";
 import { type Find, search } from "../litmus/search.js";
-import { isExpected, judge, type ScenarioVerdict, VARIANTS } from "../litmus/verdict.js";
+import { isExpected, judge, VARIANTS } from "../litmus/verdict.js";
 import { STRATEGIES } from "../strategies/index.js";
 import type { Strategy } from "../strategies/steps.js";
 import { TraceWriter } from "../trace/writer.js";
@@ -63,12 +64,15 @@ function run(names: string[], options: LitmusFlags): void {
 		writeOut(scenarios.map(({ name, title }) => `${name.padEnd(28)}${title}\n`).join(""));
 		return;
 	}
+	if (options.export !== undefined) {
+		writeTrace(scenarios, strategies, options.export);
+		return;
+	}
 	const began = performance.now();
 	const verdicts = scenarios.map((scenario) => judge(scenario, strategies, options.full !== true));
-	if (options.export !== undefined) writeTrace(verdicts, options.export, strategies);
 	if (options.html !== undefined) writeFileSync(options.html, litmusHtml(verdicts));
 	if (options.json === true) writeJson(litmusJson(verdicts));
-	else if (options.export === undefined && options.html === undefined) {
+	else if (options.html === undefined) {
 		const witnesses = options.witness ?? names.length > 0;
 		const parts = verdicts.map((verdict) => scenarioLines(verdict, witnesses));
 		if (names.length === 0) parts.push(matrixLines(verdicts));
@@ -79,23 +83,17 @@ function run(names: string[], options: LitmusFlags): void {
 	if (verdicts.some(({ strategies }) => !strategies.every(isExpected))) process.exitCode = 1;
 }
 
-function writeTrace(verdicts: readonly ScenarioVerdict[], path: string, strategies: readonly Strategy[]): void {
-	const [verdict] = verdicts;
-	const [strategy] = strategies;
-	const [one] = verdict?.strategies ?? [];
-	if (verdict === undefined || strategy === undefined || one === undefined || verdicts.length > 1 || strategies.length > 1)
+function writeTrace(scenarios: readonly Scenario[], strategies: readonly Strategy[], path: string): void {
+	const [scenario, ...scenariosMore] = scenarios;
+	const [strategy, ...strategiesMore] = strategies;
+	if (scenario === undefined || strategy === undefined || scenariosMore.length + strategiesMore.length > 0)
 		throw new UsageError("one scenario and one strategy are exported", {
 			where: "--export",
-			hint: "mmreplay litmus h -s establish-naive --export h.mmtrace",
-		});
-	if (one.witness === null)
-		throw new UsageError(`${verdict.scenario.name} has no witness under ${strategy.name}`, {
-			where: "--export",
-			hint: "its outcome cannot happen",
+			hint: "mmreplay litmus h --strategies establish-naive --export h.mmtrace",
 		});
 	const writer = new TraceWriter(path);
 	try {
-		writer.finish(exportWitness(verdict.scenario, strategy, one.witness, writer));
+		writer.finish(exportWitness(scenario, strategy, writer));
 	} catch (error) {
 		writer.abort();
 		throw error;

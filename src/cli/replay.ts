@@ -14,6 +14,7 @@ import {
 } from "../report/compare.js";
 import { cyclesOf } from "../report/cost.js";
 import { exactness } from "../report/exactness.js";
+import type { Replayed } from "../report/held.js";
 import { short } from "../report/numbers.js";
 import { type Table, tableLines } from "../report/table.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
@@ -22,7 +23,7 @@ import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { openInput } from "./input.js";
 import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
 import { voiceOf, writeJson, writeOut } from "./output.js";
-import { type Replayed, replayHeld } from "./replayed.js";
+import { replayHeld } from "./replayed.js";
 
 interface ReplayFlags extends CaptureFlags {
 	strategy: string;

@@ -1,22 +1,34 @@
 // mmreplay report: saved runs (compare -o) as a page, as Markdown, as tables.
 import type { Command } from "commander";
 import { UsageError } from "../errors.js";
-import { type CompareFiles, openRun, writeReports } from "./comparefiles.js";
+import { type CompareFiles, openRun, save, writeReports } from "./comparefiles.js";
 import { withVoice } from "./options.js";
+import { interactivePage } from "./pages.js";
 
-type ReportOptions = Omit<CompareFiles, "html">;
+interface ReportOptions extends Omit<CompareFiles, "html"> {
+	interactive?: boolean;
+}
 
 export function define(command: Command): void {
 	withVoice(command)
-		.argument("<run...>", "saved runs, as mmreplay compare -o writes them; - for standard input")
+		.argument("[run...]", "saved runs, as mmreplay compare -o writes them; - for standard input")
 		.option("-o, --output <file>", "one HTML file that opens in any browser, without a network")
+		.option("--interactive", "the file is a page that replays traces itself; no run is needed")
 		.option("--csv <file>", "every counter as CSV")
 		.option("--series <file>", "every counter by phase and by interval as CSV")
 		.option("--markdown <file>", "a summary in Markdown, for a cover letter or a pull request")
 		.action(report);
 }
 
-function report(paths: string[], { output, ...others }: ReportOptions): void {
+function report(paths: string[], { output, interactive, ...others }: ReportOptions): void {
+	if (interactive === true) {
+		if (output === undefined) throw new UsageError("no file for the page", { where: "--interactive", hint: "-o FILE.html" });
+		if (paths.length > 0) throw new UsageError("the page replays traces and shows no saved run", { where: "--interactive" });
+		save(output, interactivePage());
+		return;
+	}
+	if (paths.length === 0)
+		throw new UsageError("no saved run is named", { where: "report", hint: "mmreplay compare -o RUN.json saves one" });
 	const wanted = { ...others, ...(output === undefined ? {} : { html: output }) };
 	if ([wanted.html, wanted.csv, wanted.series, wanted.markdown].every((path) => path === undefined)) {
 		throw new UsageError("nothing to write", { where: "report", hint: "-o FILE.html; or --markdown, --csv, --series FILE" });

@@ -56,7 +56,7 @@ function text({ code, detail }: EngineFailure): string {
 		case Failure.addressSpace:
 			return `a memslot in address space ${detail}`;
 		case Failure.pageLimit:
-			return `page ${detail} is beyond 48-bit addresses`;
+			return `page ${detail} is beyond 48-bit addresses, or beyond what the TLB of this machine can tag`;
 		case Failure.kpage:
 			return `KSM page ${detail} is over 32 bits`;
 		case Failure.memory:

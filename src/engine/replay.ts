@@ -54,7 +54,7 @@ export interface ReplayResult {
 }
 
 /** Every phase keeps its strategies' counters. */
-const MAX_PHASES = 1 << 16;
+const MAX_PHASES = 1 << 14;
 
 /** Strategies that share an engine. */
 interface Group {

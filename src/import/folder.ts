@@ -1,5 +1,5 @@
 // A capture as a folder: trace.txt(.gz) with the access logs, counters and event list that lie beside it (layouts data/captures and data/guests).
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BadInputError } from "../errors.js";
 import type { CaptureSources } from "./capture.js";
@@ -10,6 +10,11 @@ const ACCESS_LOG = /^access\.vm(\d+)\.txt(\.gz)?$/;
 /** Files of a folder, and what the capture should hold beyond them. */
 export interface CaptureFolder extends Pick<CaptureSources, "trace" | "access" | "stats"> {
 	readonly events: string | undefined;
+	/** Release in uname.txt. */
+	readonly kernel: string | undefined;
+	/** What losses.txt says and the trace itself does not. */
+	readonly losses: readonly { readonly name: string; readonly count: number }[];
+	readonly warnings: readonly string[];
 }
 
 /** `name` as it is, or gzip'ed; undefined if it is neither. */
@@ -31,7 +36,26 @@ export function readFolder(folder: string): CaptureFolder {
 		.filter((name) => ACCESS_LOG.test(name))
 		.sort((a, b) => Number(ACCESS_LOG.exec(a)?.[1]) - Number(ACCESS_LOG.exec(b)?.[1]))
 		.map((name) => join(folder, name));
-	return { trace, access, stats: findFile(folder, "stats.jsonl"), events: findFile(folder, "events.txt") };
+	const noted = textOf(folder, "losses.txt");
+	const dropped = [...noted.matchAll(/^cpu\d+ (?:commit overrun|dropped events): (\d+)$/gm)].reduce(
+		(sum, match) => sum + Number(match[1]),
+		0,
+	);
+	return {
+		trace,
+		access,
+		stats: findFile(folder, "stats.jsonl"),
+		events: findFile(folder, "events.txt"),
+		kernel: /(?:^|\s)(\d+\.\d+\S*)/.exec(textOf(folder, "uname.txt"))?.[1],
+		losses: dropped > 0 ? [{ name: "dropped", count: dropped }] : [],
+		warnings: [...noted.matchAll(/^refused (.*)$/gm)].map((match) => `the captured kernel refused the probe ${match[1] ?? ""}`),
+	};
+}
+
+/** The beginning of a small file beside the trace; "" if there is none. */
+function textOf(folder: string, name: string): string {
+	const path = join(folder, name);
+	return existsSync(path) ? readFileSync(path, "utf8").slice(0, 1 << 20) : "";
 }
 
 /** How many VMs the rig's counters know of, and whether their guests made accesses that a log should hold. */

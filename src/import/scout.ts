@@ -46,8 +46,8 @@ export class Scout {
 		if (event === null) return;
 		this.events.set(event.name, (this.events.get(event.name) ?? 0) + 1);
 		if (event.name === "kvm_page_fault") {
-			// What the rewriting of an old line leaves.
-			this.signs.faultHasVcpu ??= !/^address /.test(raw.text);
+			// The rewritten text always has one.
+			this.signs.faultHasVcpu ??= /\bvcpu/.test(raw.text);
 		} else if (event.name === "mn_change_pte") this.signs.changePte = true;
 		else if (event.name === "mn_range_start") this.signs.ranges = true;
 		else if (event.name === "ksm_try_to_merge_with_ksm_page" || event.name === "ksm_try_to_merge_one_page") this.signs.merges = true;

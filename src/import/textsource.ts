@@ -81,7 +81,7 @@ class LineReader {
 
 	/** @throws BadInputError where there was no event */
 	finish(): void {
-		if (this.#events === 0) throw new BadInputError(`no events in ${this.#layout.format}`, { where: this.#where });
+		if (this.#events === 0) throw new BadInputError(`no trace events in the file, read as ${this.#layout.format}`, { where: this.#where });
 		lose(this.#facts, "overwritten", this.#overwritten);
 		if (this.#foreign > 0)
 			this.#facts.warnings.push(

@@ -16,7 +16,7 @@ export interface AccessPlan {
 	readonly cow: readonly Step[];
 }
 
-const labelOf = (plan: AccessPlan): string => (plan.write ? `write ${plan.page.name} = ${plan.value}` : `read ${plan.page.name}`);
+const labelOf = (plan: AccessPlan): string => (plan.write ? `write ${plan.page.name}=${plan.value}` : `read ${plan.page.name}`);
 
 function perform(code: ThreadCode, s: State, plan: AccessPlan, entry: number): void {
 	if (plan.write) code.memory.write(s, plan.page, entry, plan.value);

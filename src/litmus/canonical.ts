@@ -22,14 +22,19 @@ export function canonical(scenario: Scenario): Scenario {
 	};
 }
 
-/** Who does what: the words by which two scenarios are compared. */
-function words({ threads, allowed }: Scenario): Set<string> {
+/** Who does what, to pages of which kind, and under whom it goes wrong: the words by which two scenarios are compared. */
+function words({ threads, pages, frames, allowed }: Scenario): Set<string> {
 	const deeds = threads.flatMap(({ kind, statements }) =>
 		statements
 			.filter(({ do: verb }) => verb !== "await" && verb !== "signal")
-			.map((statement) => `${kind} ${shape(statement).split(" ")[0]}`),
+			// A write to a read-only page is what leads to a copy.
+			.map((statement) => `${kind} ${shape(statement).split(" ")[0]}`.replace(/ cow$/, " write")),
 	);
-	return new Set([...deeds, ...threads.map(({ kind }) => kind), ...allowed.map((name) => `under ${name}`)]);
+	const mapped = pages.flatMap(({ pte, spte, mirror, device }) => [
+		...(pte === null ? [] : [`a ${frames.find(({ name }) => name === pte.frame)?.kind ?? "zero"} page`]),
+		...Object.entries({ spte, mirror, device }).flatMap(([table, entry]) => (entry === null ? [] : [table])),
+	]);
+	return new Set([...deeds, ...mapped, ...allowed.map((name) => `under ${name}`)]);
 }
 
 /** From 0, nothing in common, to 1. */

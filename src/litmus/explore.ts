@@ -8,6 +8,11 @@ import { Numbers, StateStore } from "./store.js";
 export interface ExploreOptions {
 	/** Default: true. */
 	readonly reduce?: boolean;
+	/**
+	 * As a trace tells it: what is done under a page-table lock is one moment, and so is a guest's access with its faults. A part of all
+	 * interleavings; without the reduction.
+	 */
+	readonly recordGrain?: boolean;
 	/** Stop at the first state in which the outcome is certain. */
 	readonly stopAtOutcome?: boolean;
 	/** States, at most. */
@@ -81,6 +86,7 @@ class Explorer {
 	readonly #reduce: boolean;
 	readonly #stop: boolean;
 	readonly #counts: boolean;
+	readonly #recordGrain: boolean;
 	readonly #store: StateStore;
 	/** Successors of each state, one after the other, and where those of a state begin. */
 	readonly #edges = new Numbers();
@@ -100,7 +106,8 @@ class Explorer {
 	constructor(program: Program, options: ExploreOptions) {
 		this.#program = program;
 		this.#runners = program.threads.map((thread) => new Runner(thread));
-		this.#reduce = options.reduce !== false && program.disciplined;
+		this.#recordGrain = options.recordGrain === true;
+		this.#reduce = options.reduce !== false && program.disciplined && !this.#recordGrain;
 		this.#stop = options.stopAtOutcome === true;
 		this.#counts = options.countPaths !== false;
 		const { width } = program.memory;
@@ -141,7 +148,7 @@ class Explorer {
 		this.#store.load(state, this.#currentWords);
 		this.#edgesOf.push(this.#edges.length);
 		const before = this.#edges.length;
-		const alone = this.#reduce ? this.#ample() : -1;
+		const alone = this.#reduce ? this.#ample() : this.#recordGrain ? this.#undivided() : -1;
 		if (alone >= 0) this.#move(state, alone, runners[alone].steps[current[runners[alone].pc]]);
 		else {
 			for (let thread = 0; thread < runners.length; thread++) {
@@ -172,6 +179,18 @@ class Explorer {
 			if (independent) return thread;
 		}
 		return -1;
+	}
+
+	/** A thread in the middle of what a trace has as one moment; -1: none, or it has to wait. */
+	#undivided(): number {
+		const current = this.#current;
+		const { memory, threads } = this.#program;
+		return this.#runners.findIndex((runner, thread) => {
+			const place = current[runner.pc];
+			if (place === runner.end || !(runner.steps[place].ready?.(current) ?? true)) return false;
+			if (memory.pages.some(({ ptl }) => current[ptl] === thread + 1)) return true;
+			return threads[thread].kind === "vcpu" && place > 0 && runner.steps[place - 1].statement === runner.steps[place].statement;
+		});
 	}
 
 	#move(state: number, thread: number, step: MicroStep): void {

@@ -25,7 +25,7 @@ export function litmusHtml(verdicts: readonly ScenarioVerdict[]): string {
 	);
 	return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>mmreplay litmus</title><style>${STYLE}</style></head>
-<body><h1>mmreplay litmus</h1><p>${escaped(totalLine(verdicts))}. BAD: the forbidden outcome can happen.</p>
+<body><h1>mmreplay litmus</h1><p>${escaped(totalLine(verdicts).replace("\n", ": "))}. BAD: the forbidden outcome can happen.</p>
 <div style="overflow-x:auto"><table><thead><tr><th></th>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>
 ${parts.join("\n")}
 </body></html>

@@ -20,7 +20,7 @@ export function builtInScenarios(): Scenario[] {
 const order = (name: string): string => name.replace("-", " ");
 
 /** @throws UsageError, BadInputError */
-export function readScenario(path: string, shown = path): Scenario {
+function readScenario(path: string, shown = path): Scenario {
 	let text: string;
 	try {
 		text = readFileSync(path, "utf8");
@@ -41,7 +41,7 @@ export function chooseScenarios(words: readonly string[]): Scenario[] {
 		if (meant.length > 0) return meant;
 		throw new UsageError(`unknown scenario ${word}`, {
 			where: "litmus",
-			hint: `a file, or one of ${known.map(({ name }) => name).join(", ")}`,
+			hint: "a file, or one that mmreplay litmus --list shows",
 		});
 	});
 }

@@ -2,23 +2,9 @@
 import type { Scenario, Verdict } from "./scenario.js";
 import { timelineLines } from "./timeline.js";
 import { isExpected, type ScenarioVerdict, type StrategyVerdict } from "./verdict.js";
+import { wrapped } from "./wrap.js";
 
-const WIDTH = 80;
 const INDENT = "    ";
-
-/** Words in lines of at most 80 columns, the first after `head`, the others indented below it. */
-function wrapped(head: string, words: readonly string[]): string[] {
-	const lines: string[] = [];
-	let line = head;
-	for (const word of words) {
-		if (line.length + 1 + word.length > WIDTH && line.trim() !== "") {
-			lines.push(line.trimEnd());
-			line = " ".repeat(head.length);
-		}
-		line += `${line.endsWith(" ") ? "" : " "}${word}`;
-	}
-	return [...lines, line.trimEnd()];
-}
 
 const words = (text: string): string[] => text.split(" ").filter((word) => word !== "");
 
@@ -108,7 +94,8 @@ export function totalLine(verdicts: readonly ScenarioVerdict[]): string {
 	const rate = seconds > 0 ? `, ${(sum((one) => one.states) / seconds / 1e6).toFixed(1)} M states/s` : "";
 	const unexpected = all.filter((one) => !isExpected(one)).length;
 	const verdict = unexpected === 0 ? "all as expected" : `${unexpected} NOT AS EXPECTED`;
-	return `${verdicts.length} scenarios, ${all.length} verdicts, ${verdict}: ${sum((one) => one.states)} states in ${seconds.toFixed(2)} s${rate}`;
+	const states = `${sum((one) => one.states)} states in ${seconds.toFixed(2)} s${rate}`;
+	return `${verdicts.length} scenarios, ${all.length} verdicts, ${verdict}\n${states}`;
 }
 
 /** A count as JSON has it: a decimal string beyond 2^53. */

@@ -57,7 +57,7 @@ export function compilePin(code: ThreadCode, page: PageSlots, cow: readonly Step
 export function compileDma(code: ThreadCode, page: PageSlots, value: number): void {
 	const { memory, locals, footprint } = code;
 	code.emit({
-		label: `dma ${page.name} = ${value}`,
+		label: `dma ${page.name}=${value}`,
 		page,
 		reads: footprint.pte(page) | footprint.frames(page),
 		writes: footprint.frames(page),

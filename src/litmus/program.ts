@@ -37,17 +37,21 @@ export interface Program {
 }
 
 /** The scenario without the threads that do not exist under a strategy. */
-export function scenarioFor(scenario: Scenario, strategy: string): Scenario {
+function scenarioFor(scenario: Scenario, strategy: string): Scenario {
 	const absent = scenario.without.filter(({ strategies }) => strategies.includes(strategy)).map(({ thread }) => thread);
 	return absent.length === 0 ? scenario : { ...scenario, threads: scenario.threads.filter(({ name }) => !absent.includes(name)) };
 }
 
-/** How many pages the programs may allocate: one for each statement that may copy or populate. */
+/**
+ * How many pages the programs may allocate: one for each statement that may copy or populate, and one more for each that may take a page away from under
+ * a writer, who then begins anew.
+ */
 function copiesOf(scenario: Scenario): number {
 	const may = (statement: Statement): boolean =>
 		statement.do === "write" ||
 		statement.do === "pin" ||
-		(statement.do === "operation" && ["cow", "unshare", "zap", "reclaim"].includes(statement.operation));
+		statement.do === "merge" ||
+		(statement.do === "operation" && ["cow", "unshare", "zap", "reclaim", "ksm-write-protect"].includes(statement.operation));
 	return scenario.threads.reduce((sum, { statements }) => sum + statements.filter(may).length, 0);
 }
 

@@ -37,7 +37,7 @@ export interface PageSpec {
 
 /** Whole operations that a thread may call for; `cow` and `unshare` are the faults that lead to them. */
 export const WHOLE_OPERATIONS = ["cow", "unshare", "ksm-write-protect", "zap", "reclaim", "protect", "invalidate"] as const;
-export type WholeOperation = (typeof WHOLE_OPERATIONS)[number];
+type WholeOperation = (typeof WHOLE_OPERATIONS)[number];
 
 export type Statement = { readonly line: number } & (
 	| { readonly do: "read"; readonly page: string; readonly register: string }

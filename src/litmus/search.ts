@@ -40,7 +40,7 @@ export interface SearchResult {
 }
 
 /** A program larger than this is skipped: the small ones say the same. */
-const STATE_LIMIT = 1 << 17;
+const STATE_LIMIT = 1 << 15;
 
 export function search(strategies: readonly Strategy[], options: SearchOptions): SearchResult {
 	return new Search(strategies).run(options);

@@ -1,7 +1,7 @@
 // The set of states seen: fixed-width records in one arena, found again by an open-addressing table of their numbers.
 import { LimitError } from "../errors.js";
 
-const FIRST_STATES = 1 << 12;
+const FIRST_STATES = 1 << 9;
 
 export class StateStore {
 	/** Words of a state. */

@@ -1,8 +1,8 @@
 // A witness as text: one column a thread, and beside it what the tables say of the page after each step. 80 columns where four threads or fewer run.
 import { RULE_TEXT } from "./rules.js";
 import type { PageView, Witness, WitnessStep } from "./witness.js";
+import { WIDTH, wrapped } from "./wrap.js";
 
-const WIDTH = 80;
 /** Narrower columns would cut the names of steps. */
 const MIN_THREAD = 10;
 
@@ -77,6 +77,7 @@ export function timelineLines(witness: Witness, threads: readonly string[]): str
 	}
 	const breaking = witness.steps.findIndex(({ breaks }) => breaks) + 1;
 	const rules = witness.rules.map((rule) => `${rule}, ${RULE_TEXT[rule]}`).join("; ");
-	lines.push(`  * step ${breaking}: from here on the outcome is certain${rules === "" ? "" : ` (${rules})`}`);
+	const why = rules === "" ? "" : ` (${rules})`;
+	lines.push(...wrapped("  *  ", `step ${breaking}: from here on the outcome is certain${why}`.split(" ")));
 	return lines;
 }

@@ -39,9 +39,12 @@ export interface Witness {
 	readonly rules: readonly Rule[];
 }
 
-/** The shortest execution to the outcome; null where there is none. @throws LimitError */
-export function findWitness(program: Program): Witness | null {
-	const { path } = explore(program, { reduce: false, stopAtOutcome: true });
+/**
+ * The shortest execution to the outcome; null where there is none. `recordGrain`: the shortest of those that a trace can tell.
+ * @throws LimitError
+ */
+export function findWitness(program: Program, recordGrain = false): Witness | null {
+	const { path } = explore(program, { reduce: false, stopAtOutcome: true, recordGrain });
 	return path === null ? null : replayPath(program, path);
 }
 
@@ -85,7 +88,7 @@ function describe(memory: Memory, thread: ProgramThread, step: MicroStep, before
 	const done = thread.steps[to]?.statement !== step.statement;
 	const access = /^(read|write|pin) /.test(step.label);
 	if (access && !done && step.label.startsWith("pin")) return to === from + 1 ? step.label : "fault";
-	if (access && !done) return thread.kind === "vcpu" ? `exit: ${step.label}` : `fault: ${step.label}`;
+	if (access && !done) return step.label.replace(/^\w+/, thread.kind === "vcpu" ? "exit:" : "fault:");
 	if (step.label.startsWith("read ")) {
 		for (const [name, slot] of thread.locals.registers) if (before[slot] !== after[slot]) return `${step.label} ${name}=${after[slot] - 1}`;
 	}

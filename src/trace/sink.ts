@@ -1,8 +1,11 @@
 // Where a writer's bytes go: a crash-safe file, standard output, a device or pipe, or any object that takes bytes.
 import { closeSync, fstatSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { LimitError, MmreplayError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
+import { fileError, retryWhileBusy } from "./systemerror.js";
 import { TemporaryFile } from "./temporary.js";
+
+export { fileError, retryWhileBusy };
 
 /** Takes bytes in order, synchronously; they are the caller's again when it returns. */
 export interface ByteSink {
@@ -17,40 +20,6 @@ export interface Destination extends ByteSink {
 }
 
 const BUFFER_BYTES = 1 << 18;
-
-function systemCode(error: unknown): string | undefined {
-	return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-/** A system error of an open or a write, as what the user is told. EPIPE stays what it is: a closed pipe ends quietly. */
-export function fileError(error: unknown, path: string): unknown {
-	const code = systemCode(error);
-	if (error instanceof MmreplayError || code === undefined || code === "EPIPE") return error;
-	if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG")
-		return new LimitError(`no room for the file: ${code}`, { where: path, cause: error });
-	const reasons: Record<string, string> = {
-		ENOENT: "no such file or directory",
-		EACCES: "permission denied",
-		EISDIR: "is a directory",
-		ENOTDIR: "a part of the path is not a directory",
-	};
-	return new UsageError(`cannot use the file: ${reasons[code] ?? code}`, { where: path, cause: error });
-}
-
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));
-
-/** Try again where a non-blocking descriptor (a pipe that another program set so) is not ready. */
-export function retryWhileBusy<T>(attempt: () => T): T {
-	for (;;) {
-		try {
-			return attempt();
-		} catch (error) {
-			const code = systemCode(error);
-			if (code !== "EAGAIN" && code !== "EINTR") throw error;
-			Atomics.wait(PAUSE, 0, 0, 2);
-		}
-	}
-}
 
 function writeAll(fd: number, bytes: Uint8Array): void {
 	for (let at = 0; at < bytes.length; ) at += retryWhileBusy(() => writeSync(fd, bytes, at, bytes.length - at));

@@ -1,7 +1,7 @@
 // Where a reader's bytes come from: a file at any position, a pipe from front to back, or memory. A small window is looked ahead for
 // frames; payloads go straight to where the caller wants them.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { fileError, retryWhileBusy } from "./sink.js";
+import { fileError, retryWhileBusy } from "./systemerror.js";
 
 /** Reads at a position; a pipe can only go forward. */
 interface ByteSource {

@@ -1,5 +1,5 @@
 // The report in a browser: right numbers, an empty console, wide and narrow, light and dark, by keyboard, on paper.
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
@@ -84,6 +84,38 @@ describe.skipIf(!HAS_CHROMIUM)("the report", () => {
 		await page.keyboard.press("Enter");
 		expect(await page.getByRole("table", { name: "vmexits by cause" }).isVisible()).toBe(true);
 		expect(complaints).toEqual([]);
+		await close();
+	});
+
+	it("of 10 million events under 5 strategies is under 2 MB and opens in under a second", async () => {
+		const run = join(folder, "long.json");
+		const compared = await mmreplay(["compare", fixture("linux-6.12-tiny"), "-o", run]);
+		expect(compared.stderr).toBe("");
+		const document = JSON.parse(readFileSync(run, "utf8")) as { trace: { events: number }; phases: object[]; intervals: object[] };
+		const events = 10_000_000;
+		// As many intervals as a run may have, each with large counts.
+		const paths = ["vmexits", "vmexitsRetried", "ksmMerges", "cowBreaks", "flush.guestTlb", "spteZapped"];
+		const grown = (at: number, strategy: number): object =>
+			Object.fromEntries(paths.map((path, place) => [path, (at * 7919 + strategy * 104_729 + place * 31) % 100_003]));
+		document.trace.events = events;
+		document.phases = [];
+		document.intervals = Array.from({ length: 512 }, (_, at) => ({
+			firstEvent: Math.floor((at * events) / 512),
+			events: Math.floor(events / 512),
+			firstNs: 0,
+			strategies: [0, 1, 2, 3, 4].map((strategy) => grown(at, strategy)),
+		}));
+		writeFileSync(run, JSON.stringify(document));
+		const long = join(folder, "long.html");
+		const made = await mmreplay(["report", run, "-o", long]);
+		expect(made.stderr).toBe("");
+		expect(statSync(long).size).toBeLessThan(2_000_000);
+		const { page, complaints, close } = await openPage(browser, long, { viewport: { width: 1200, height: 900 } });
+		const loaded = await page.evaluate(() => performance.getEntriesByType("navigation").map((entry) => entry.duration));
+		expect(loaded[0]).toBeLessThan(1000);
+		await page.getByRole("button", { name: "Zoom in" }).click();
+		expect(complaints).toEqual([]);
+		await screenshot(page, "report-long");
 		await close();
 	});
 

@@ -11,8 +11,8 @@ import { STRATEGIES } from "../../src/strategies/index.js";
 import { openTrace, type TraceReader } from "../../src/trace/reader.js";
 import { TraceWriter } from "../../src/trace/writer.js";
 import { expectEqual } from "./compare.js";
-import { collector } from "./memory.js";
 import { referenceReplay } from "./reference.js";
+import { collector } from "./traces.js";
 
 const SHARED = fileURLToPath(new URL("../../../shared/data/", import.meta.url));
 const folders = ["captures", "guests"].flatMap((kind) => {

@@ -5,14 +5,12 @@ import { counterIndex } from "../../src/counters.js";
 import { type ReplayResult, replayTrace } from "../../src/engine/replay.js";
 import { DEFAULT_MACHINE } from "../../src/machine/machine.js";
 import { STRATEGIES } from "../../src/strategies/index.js";
-import { emptyHeader } from "../../src/trace/header.js";
 import { Access, type AgentKind, Hint, type OperationName, OpFlag } from "../../src/trace/kinds.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { TraceRecord } from "../../src/trace/record.js";
-import { TraceWriter } from "../../src/trace/writer.js";
 import { expectEqual } from "./compare.js";
-import { collector } from "./memory.js";
 import { referenceReplay } from "./reference.js";
+import { traceBytes } from "./traces.js";
 
 const agent = (kind: AgentKind, id: number) => ({ kind, vm: id, vcpu: 0, mm: id, thread: 0 });
 const operation = (name: OperationName, kind: AgentKind, id: number, page: number, ...args: number[]): TraceRecord => ({
@@ -40,13 +38,10 @@ const replace = (mm: number, page: number, kpage: number) => operation("ksmRepla
 const zap = (mm: number, page: number) => operation("zap", MM, mm, page, 0, 0, 1, 0);
 
 function replay(records: readonly TraceRecord[], copiesRecorded = false): ReplayResult {
-	const { sink, bytes } = collector();
-	const writer = new TraceWriter(sink, { header: { ...emptyHeader(), copiesRecorded } });
-	for (const record of records) writer.cause(record);
-	writer.finish();
+	const bytes = traceBytes(records, copiesRecorded);
 	const options = { strategies: STRATEGIES, machine: DEFAULT_MACHINE, check: true };
-	const result = replayTrace(openTrace(bytes()), options);
-	expectEqual(result, referenceReplay(openTrace(bytes()), options));
+	const result = replayTrace(openTrace(bytes), options);
+	expectEqual(result, referenceReplay(openTrace(bytes), options));
 	return result;
 }
 

@@ -44,7 +44,7 @@ const guestKind: fc.Arbitrary<Access> = fc.oneof(
 	{ weight: 12, arbitrary: fc.constantFrom<Access[]>(Access.guestRead, Access.guestWrite, Access.guestFetch) },
 	fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
 );
-const hostKind = fc.constantFrom(Access.hostRead, Access.hostWrite);
+const hostKind: fc.Arbitrary<Access> = fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite);
 
 interface Arbitraries {
 	readonly guest: fc.Arbitrary<Agent>;

@@ -1,6 +1,7 @@
 // One small run in every format: whatever it comes in, it is told by its content and gives the same trace.
 import { describe, expect, it } from "vitest";
-import { asLatency, asPerf, asPerfetto, asReport, asTraceDat, asTracefs, gzipped, rawZstd, smallRun } from "./encode.js";
+import { asLatency, asPerf, asReport, asTracefs, smallRun } from "./encode.js";
+import { asPerfetto, asTraceDat, gzipped, rawZstd } from "./encodebinary.js";
 import { failure, file, type ImportedSources, imported, importedSources, operations } from "./sources.js";
 
 const run = smallRun();

@@ -2,21 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { unzstd } from "../../src/import/zstd.js";
-import {
-	asPerf,
-	asPerfetto,
-	asReport,
-	asTraceDat,
-	asTracefs,
-	bytes,
-	gzipped,
-	int,
-	PAGE_BYTES,
-	rawZstd,
-	smallRun,
-	u32,
-	u64,
-} from "./encode.js";
+import { asPerf, asReport, asTracefs, smallRun } from "./encode.js";
+import { asPerfetto, asTraceDat, bytes, gzipped, int, PAGE_BYTES, rawZstd, u32, u64 } from "./encodebinary.js";
 import { failure, file, imported, importedSources, operations, survives } from "./sources.js";
 
 const run = smallRun();

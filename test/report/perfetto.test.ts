@@ -14,7 +14,8 @@ import { mmreplay } from "../cli/process.js";
 import { fixture, withFolder } from "../cli/traces.js";
 
 const strategies = ["drop", "fix", "establish-map"].map(findStrategy).filter((one): one is Strategy => one !== undefined);
-const missing = spawnSync("protoc", ["--version"]).error !== undefined;
+const compiler = "protoc";
+const missing = spawnSync(compiler, ["--version"]).error !== undefined;
 const docs = fileURLToPath(new URL("../../docs", import.meta.url));
 
 function written(name: string): { bytes: Buffer; counters: BigUint64Array[] } {
@@ -39,7 +40,7 @@ describe("the time line", () => {
 
 	it.skipIf(missing)("has only fields of Perfetto's schema, slices that close, flows that begin, and an instant for each vmexit", () => {
 		const { bytes, counters } = written("stock-tiny");
-		const text = execFileSync("protoc", ["--decode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
+		const text = execFileSync(compiler, ["--decode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
 			input: bytes,
 			maxBuffer: 1 << 28,
 		}).toString();
@@ -55,11 +56,11 @@ describe("the time line", () => {
 		const exits = count(new RegExp(`^ {4}category_iids: ${category}$`, "gm"));
 		expect(exits).toBe(counters.reduce((sum, one) => sum + Number(one[counterIndex("vmexits")]), 0));
 		// Written again by the published schema it is the same file.
-		const again = execFileSync("protoc", ["--encode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
+		const again = execFileSync(compiler, ["--encode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
 			input: text,
 			maxBuffer: 1 << 28,
 		});
-		const decoded = execFileSync("protoc", ["--decode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
+		const decoded = execFileSync(compiler, ["--decode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
 			input: again,
 			maxBuffer: 1 << 28,
 		});

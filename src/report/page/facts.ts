@@ -72,7 +72,7 @@ export function fidelitySection(comparison: Comparison): Markup {
 	const { fidelity } = comparison;
 	const rows = "rows" in fidelity ? differingRows(fidelity) : [];
 	const notes = [...exactnessLines(comparison), ...loopLines(comparison), ...caveatLines(comparison)];
-	return html`<section><h2>How far to believe it</h2><p>${fidelityLine(fidelity)}.</p>${notes.map((note) => html`<p>${note}</p>`)}${rows.length === 0 ? NOTHING : foldedTable(rowsTable(rows.slice(0, 500)), `Counters that differ from what the captured kernel did${rows.length > 500 ? `, the first 500 of ${rows.length}` : ""}`)}</section>`;
+	return html`<section><h2>How far to believe it</h2><p>${fidelityLine(fidelity)}.</p>${notes.map((note) => html`<p>${note}</p>`)}${rows.length === 0 ? NOTHING : foldedTable(rowsTable(rows.slice(0, 500)), `Counters that differ from what the captured kernel did, and whether the capture decides them${rows.length > 500 ? `, the first 500 of ${rows.length}` : ""}`)}</section>`;
 }
 
 function pairs(items: readonly (readonly [string, string | Markup])[]): Markup {

@@ -14,7 +14,7 @@ import { tableMarkup } from "./tables.js";
 import { timelineSection } from "./timeline.js";
 
 /** One trace's comparison; `id` is its own on the page. */
-function comparisonMarkup(comparison: Comparison, made: Made | null, id: string): Markup {
+export function comparisonMarkup(comparison: Comparison, made: Made | null, id: string): Markup {
 	return html`<article id="${id}">${overview(comparison)}${causesSection(comparison)}${sitesSection(comparison)}${timelineSection(comparison, id)}${cyclesSections(comparison, id)}${tlbSection(comparison)}${coherenceSection(comparison)}${fidelitySection(comparison)}${madeSection(comparison, made)}</article>`;
 }
 
@@ -42,12 +42,14 @@ interface Shell {
 	readonly body: Markup;
 	/** Run when the page has been read. */
 	readonly script: string;
+	/** The page starts a worker of its own, which compiles WebAssembly. */
+	readonly allow?: { readonly worker: true };
 }
 
 /** A whole document. A script must not hold `</script`, which no JavaScript of ours needs. */
-function documentText({ title, body, script }: Shell): string {
+export function documentText({ title, body, script, allow }: Shell): string {
 	if (/<\/script|<!--/i.test(script)) throw new RangeError("a script that ends itself");
-	const policy = `default-src 'none';style-src 'unsafe-inline';script-src 'unsafe-inline';img-src data:;base-uri 'none';form-action 'none'`;
+	const policy = `default-src 'none';style-src 'unsafe-inline';script-src 'unsafe-inline'${allow === undefined ? "" : " 'wasm-unsafe-eval'"};${allow === undefined ? "" : "worker-src blob:;"}img-src data:;base-uri 'none';form-action 'none'`;
 	return `<!doctype html>\n${
 		html`<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${title}</title><link rel="icon" href="data:,"><style>${new Markup(STYLE)}</style></head><body><a class="skip" href="#content">To the content</a><header><strong>mmreplay</strong><button type="button" data-scheme-switch hidden>Light or dark</button></header><main id="content">${body}</main><footer><p>Made by mmreplay. Counts are exact integers, equal on every machine; cycles are counts times a cost vector.</p></footer><script>${new Markup(script)}</script></body></html>`
 			.text

@@ -14,7 +14,7 @@ const UNIT_COUNT = 2;
 
 const Type = { begin: 1, end: 2, instant: 3, counter: 4 } as const;
 
-export type Annotations = Readonly<Record<string, number | string>>;
+type Annotations = Readonly<Record<string, number | string>>;
 
 export interface EventExtras {
 	readonly annotations?: Annotations;

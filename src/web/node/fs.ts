@@ -1,0 +1,54 @@
+// node:fs for a browser's worker: a file is a Blob that the reader chose, read piece by piece where it lies. The engine's modules come with the page.
+
+/** In workers only, so not among the types of a page. */
+declare class FileReaderSync {
+	readAsArrayBuffer(blob: Blob): ArrayBuffer;
+}
+
+const blobs = new Map<string, Blob>();
+const modules = new Map<string, Uint8Array>();
+const open: (Blob | undefined)[] = [];
+
+/** Make a file known by its name. */
+export function provideBlob(name: string, blob: Blob): void {
+	blobs.set(name, blob);
+}
+
+/** @param name without its folder, as `release.wasm` */
+export function provideModule(name: string, bytes: Uint8Array): void {
+	modules.set(name, bytes);
+}
+
+function noSuchFile(path: string): Error {
+	return Object.assign(new Error(`no such file: ${path}`), { code: "ENOENT" });
+}
+
+export function readFileSync(path: URL | string): Uint8Array {
+	const name = String(path).split("/").at(-1) ?? "";
+	const bytes = modules.get(name);
+	if (bytes === undefined) throw noSuchFile(name);
+	return bytes;
+}
+
+export function openSync(path: string): number {
+	const blob = blobs.get(path);
+	if (blob === undefined) throw noSuchFile(path);
+	return open.push(blob) - 1;
+}
+
+export function fstatSync(fd: number): { size: number; isFile(): boolean; isDirectory(): boolean } {
+	return { size: open[fd]?.size ?? 0, isFile: () => true, isDirectory: () => false };
+}
+
+export function readSync(fd: number, target: Uint8Array, offset: number, length: number, position: number): number {
+	const blob = open[fd];
+	if (blob === undefined) throw new Error("the file is closed");
+	const piece = blob.slice(position, position + length);
+	if (piece.size === 0) return 0;
+	target.set(new Uint8Array(new FileReaderSync().readAsArrayBuffer(piece)), offset);
+	return piece.size;
+}
+
+export function closeSync(fd: number): void {
+	open[fd] = undefined;
+}
