@@ -61,6 +61,7 @@ function classOf(bytes: usize): u32 {
 /** Zeroed memory that can be given back. Rounded up to a power of two. */
 export function take(bytes: usize): usize {
 	const sizeClass = classOf(bytes);
+	if (sizeClass >= CLASSES) giveUp(Failure.memory, bytes);
 	const list = free + (sizeClass << 2);
 	const block = <usize>load<u32>(list);
 	if (block == 0) return reserve((<usize>1) << sizeClass);

@@ -78,6 +78,8 @@ export function setSlot(vm: Vm, slot: u64, addressSpace: u32, gfn: u64, page: u6
 		if (at.slot == slot && at.addressSpace == addressSpace) same = at.gfn == gfn && at.page == page && at.pages == pages;
 	}
 	removeSlot(vm, slot, addressSpace);
+	// The list may move.
+	vm.lastSlot = 0;
 	for (let index: u32 = 0; index < vm.slotCount; index++) {
 		const at = slotAt(vm, index);
 		if (at.addressSpace == addressSpace && gfn < at.gfn + at.pages && at.gfn < gfn + pages) vm.overlap = true;

@@ -13,7 +13,7 @@ import { leafOf, makeRecord } from "./pagetable";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
-import { exists, Mm, mmOf, rootOf, strategies, tlbOf, vcpuState, Vm, vmState } from "./world";
+import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vcpuState, vmState } from "./world";
 
 /** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
 @unmanaged

@@ -9,7 +9,7 @@ import { markdownTable, type Table } from "./table.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "./verdict.js";
 
 const sentence = (line: string): string =>
-	line.replace(/^(\w+): /, (_, word: string) => `**${word[0]?.toUpperCase() ?? ""}${word.slice(1)}:** `);
+	line.replace(/^([\w-]+): /, (_, word: string) => `**${word[0]?.toUpperCase() ?? ""}${word.slice(1)}:** `);
 
 /** vmexits by cause, a column a strategy; causes that no strategy has are left out. */
 export function causeTable({ strategies }: Comparison): Table {

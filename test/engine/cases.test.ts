@@ -93,6 +93,38 @@ describe("a stale translation", () => {
 	});
 });
 
+describe("tables that grow", () => {
+	it("hold many memslots over one page, and many VMs on one mm", () => {
+		const VMS = 90;
+		const SLOTS = 170;
+		const records: TraceRecord[] = [];
+		for (let vm = 0; vm < VMS; vm++) {
+			const who = { kind: VM, vm, vcpu: 0, mm: 0, thread: 0 } as const;
+			const slots = vm === 0 ? SLOTS : 1;
+			for (let alias = 0; alias < slots; alias++) {
+				records.push({ ...operation("memslot", VM, 0, 100, alias, 0, alias * 3, 2, 0), agent: who });
+				records.push({ ...guest(0, Access.guestWrite, alias * 3), agent: { ...who, kind: GUEST, vcpu: alias % 7 } });
+			}
+		}
+		records.push(cow(0, 100), guest(0, Access.guestRead, 0), operation("zap", MM, 0, 90, 0, 0, 2 ** 30, 0), guest(0, Access.guestRead, 3));
+		const result = replay(records);
+		expect(each(result, "bySite.cow.sptePresent")).toEqual(all(BigInt(VMS + SLOTS - 1)));
+	});
+
+	it("hold windows, KSM pages, mms and threads by the thousand", () => {
+		const records: TraceRecord[] = [];
+		for (let id = 0; id < 3000; id++) {
+			records.push(operation("ksmReplace", MM, id % 400, 100 + id, 1, id * 7, 0, id));
+			records.push({ ...host(0, Access.hostRead, 100 + id), agent: { ...agent(HOST, 0), thread: id % 50 } });
+			if (id % 3 === 0) records.push(operation("ksmReplace", MM, 0, 0, 2, id * 7, 0, 0));
+			if (id % 5 === 0) records.push(operation("ksmReplace", MM, 0, 0, 3, id * 7, 0, 0));
+		}
+		for (let id = 0; id < 3000; id++) records.push(operation("ksmReplace", MM, 0, 0, 2, id * 7, 0, 0));
+		for (let mm = 0; mm < 400; mm += 2) records.push(operation("exit", MM, mm, 0));
+		replay(records);
+	});
+});
+
 describe("a freed frame", () => {
 	it("that ksmd still holds locked is not another page's", () => {
 		const result = replay([
