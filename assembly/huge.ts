@@ -34,7 +34,8 @@ export function makeHuge(mm: Mm, page: u64): void {
 
 /** PMDs that meet [page, last) become tables of PTEs. */
 export function splitRange(mm: Mm, page: u64, last: u64): void {
-	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) store<u32>(leafOf(mm.ptes, at), 0);
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last))
+		store<u32>(leafOf(mm.ptes, at), 0);
 }
 
 /** What works on one page of a huge mapping splits it first, in a bracket of its own; nothing to do where the trace has the split. */

@@ -1,7 +1,7 @@
 // Radix page tables over 36-bit page numbers: three levels of directories, then leaves (drawn in layout.ts). Primary tables hold PTEs by hva
 // page; TDP tables hold, by gfn, the SPTEs of all strategies side by side, so that one walk serves them all. Nodes live until the next reset.
 import { reserve } from "./heap";
-import { DIRECTORY_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, LEAF_HEADER_BYTES, VMA_READ_ONLY } from "./layout";
+import { DIRECTORY_BYTES, LEAF_HEADER_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, VMA_READ_ONLY } from "./layout";
 
 /** Behind it LEAF_CACHE entries { page >> 9, plus 1: u32 | leaf: u32 }: most walks end there. */
 @unmanaged

@@ -1,5 +1,4 @@
 // PTEs of an mm by hva page (kernel.md 1). What happens here follows from the causes alone, so that one table serves all strategies.
-import { countAll } from "./counters";
 import {
 	allocate,
 	FrameBit,
@@ -14,7 +13,7 @@ import {
 	wordOf,
 	ZERO_PAGE,
 } from "./frames";
-import { Counter, Hint } from "./generated/constants";
+import { Hint } from "./generated/constants";
 import { Bit, FRAME_SHIFT, PteBit } from "./layout";
 import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
 import { copiesRecorded, Mm } from "./world";
