@@ -14,6 +14,7 @@ import {
 	ZERO_PAGE,
 } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
+import { splitRange } from "./huge";
 import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
@@ -42,14 +43,14 @@ export function decide(op: Operation): bool {
 	newWritable = false;
 	const kind = op.kind;
 	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.page, rangeEnd(op.page, op.pages), (op.flags & OpFlag.writable) == 0);
-	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork) return true;
-	if (kind == Kind.invalidate || (op.flags & OpFlag.failed) != 0) return false;
+	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork || kind == Kind.thpSplit) return true;
+	if (kind == Kind.invalidate || kind == Kind.thpCollapse || (op.flags & OpFlag.failed) != 0) return false;
 	if (kind == Kind.cow || kind == Kind.unshare) decideCopy(op.mm, op.page, kind == Kind.unshare);
 	else if (kind == Kind.ksmReplace) decideReplace(op);
 	else {
 		// write_protect_page (1.4)
 		const pte = anonymous(op.mm, op.page);
-		if (!canProtect(pte)) return false;
+		if ((op.flags & OpFlag.changed) == 0 && !canProtect(pte)) return false;
 		newFrame = frameOf(pte);
 	}
 	return true;
@@ -116,6 +117,8 @@ export function apply(op: Operation): void {
 function applyRange(op: Operation): void {
 	const table = op.mm.ptes;
 	const end = rangeEnd(op.page, op.pages);
+	if (op.kind == Kind.thpSplit || op.kind == Kind.zap) splitRange(op.mm, op.page, end);
+	if (op.kind == Kind.thpSplit) return;
 	const child = op.kind == Kind.fork ? mmOf(op.child) : op.mm;
 	for (let at = nextPresent(table, op.page, end); at < end; at = nextPresent(table, at, end)) {
 		const next = leafEnd(at, end);
@@ -150,6 +153,7 @@ function forkPte(at: usize, pte: u32, page: u64, child: Mm): void {
 export function promote(mm: Mm, page: u64, kpage: u32, undone: bool): void {
 	lock(UNLOCKED);
 	if (!undone) countAll(Counter.ksmMerges);
+	splitRange(mm, page, page + 1);
 	const pte = anonymous(mm, page);
 	changePte(mm, page, Bit.writable, 0);
 	becomeKsm(frameOf(pte), kpage);

@@ -1,16 +1,29 @@
 // The COW break as an operation that an access makes: by a guest's fault or by a host thread (kernel.md 1.2, 1.3).
-import { Kind } from "./generated/constants";
-import { frameOf, mustCopy, pteOf, reuse } from "./primary";
+import { countAll } from "./counters";
+import { Counter, Kind } from "./generated/constants";
+import { isHuge, splitFirst } from "./huge";
+import { NODE_ENTRIES } from "./layout";
+import { frameOf, mustCopy, pteOf, reusePage } from "./primary";
 import { begin, commit, end, wholeOperation } from "./steps";
 import { Mm } from "./world";
+
+/** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
+function reuse(mm: Mm, page: u64): void {
+	countAll(Counter.cowReuses);
+	const huge = isHuge(mm, page);
+	const first = huge ? page & ~(<u64>NODE_ENTRIES - 1) : page;
+	const last = huge ? first + NODE_ENTRIES : page + 1;
+	for (let at = first; at < last; at++) reusePage(mm, at);
+}
 
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
 export function breakOrReuse(mm: Mm, page: u64, hint: u32): bool {
 	const frame = frameOf(pteOf(mm, page));
 	if (!mustCopy(frame, hint)) {
-		reuse(mm, page, frame);
+		reuse(mm, page);
 		return false;
 	}
+	splitFirst(mm, page);
 	const operation = wholeOperation(Kind.cow, mm, page, 1);
 	begin(operation);
 	commit(operation);

@@ -4,12 +4,13 @@ import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { isShared, writeContent } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
+import { populateHuge, setLeaf } from "./huge";
 import { Bit, NO_PAGE, SpteBit } from "./layout";
 import { observe, suspect } from "./oracle";
 import { makeRecord } from "./pagetable";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
-import { absent, addLeafTable, causeOf, permits, siteOf, spteFor } from "./spte";
+import { absent, causeOf, permits, siteOf } from "./spte";
 import { flush } from "./tlb";
 import { translate } from "./walk";
 import { exists, firstVcpu, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, vcpuState, vmState } from "./world";
@@ -85,15 +86,11 @@ function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): vo
 	} else state.loop = NO_PAGE;
 }
 
-/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is. */
-function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, pte: u32): void {
-	const at = record + ((<usize>strategy) << 2);
+/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
+function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): void {
 	count(strategy, Counter.vmexitsFixed);
-	count(strategy, (load<u32>(at) & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
-	const rights = isReadOnly(vcpu.vm, addressSpace, gfn) ? pte & ~(<u32>Bit.writable) : pte;
-	store<u32>(at, spteFor(rights, SpteBit.accessed));
-	addLeafTable(rootOf(vcpu.vm, addressSpace), gfn, record, strategy);
 	vcpuState(vcpu, strategy).loop = NO_PAGE;
+	setLeaf(vcpu.vm, strategy, addressSpace, record, gfn, page, pte);
 }
 
 /** What an access did to the primary page table. */
@@ -172,7 +169,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 
 function installNow(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64): void {
 	const pte = pteOf(vcpu.vm.mm, page);
-	if ((pte & Bit.present) != 0) install(vcpu, strategy, addressSpace, record, gfn, pte);
+	if ((pte & Bit.present) != 0) install(vcpu, strategy, addressSpace, record, gfn, page, pte);
 }
 
 /** It exits again when the bracket ends, or at this vCPU's next record. */
@@ -225,7 +222,7 @@ function see(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, frame: u32,
 }
 
 /** kvm_page_fault of a capture without an access log: one attempt begins. */
-export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, filled: bool): void {
+export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, flags: u64): void {
 	const vm = vcpu.vm;
 	const write = isWrite(access);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).inFlight = false;
@@ -251,7 +248,8 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 		}
 	}
 	if (write && isReadOnly(vm, addressSpace, gfn)) return;
-	if ((pteOf(vm.mm, page) & Bit.present) == 0) populateNone(vm.mm, page, write, filled);
+	if ((flags & FaultFlag.huge) != 0) populateHuge(vm.mm, page);
+	else if ((pteOf(vm.mm, page) & Bit.present) == 0) populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
 }
 
 /** The fault in flight has made a copy itself. */
@@ -269,8 +267,8 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 	const emulated = write && isReadOnly(vm, addressSpace, gfn);
 	let copied = false;
 	if (page != NO_PAGE && !emulated) {
-		const before = pteOf(mm, page);
-		if ((before & Bit.present) == 0) populateNone(mm, page, write, false);
+		if ((flags & FaultFlag.huge) != 0) populateHuge(mm, page);
+		else if ((pteOf(mm, page) & Bit.present) == 0) populateNone(mm, page, write, false);
 		const pte = pteOf(mm, page);
 		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte))))
 			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
@@ -307,6 +305,6 @@ function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, pag
 		store<u32>(at, spte | SpteBit.accessed);
 		return;
 	}
-	install(vcpu, strategy, addressSpace, record, gfn, pte);
+	install(vcpu, strategy, addressSpace, record, gfn, page, pte);
 	see(vcpu, strategy, addressSpace, gfn, frameOf(pte), write);
 }

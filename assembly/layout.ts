@@ -8,7 +8,7 @@
 // One page of guest memory, S strategies:
 //
 //	primary page table of an mm, by hva page          TDP page table of a VM and address space, by gfn
-//	root -> 512 -> 512 -> leaf of 512 x PTE           root -> 512 -> 512 -> leaf: header, 512 x { SPTE of strategy 0 .. S-1 }
+//	root -> 512 -> 512 -> leaf: header, 512 x PTE     root -> 512 -> 512 -> leaf: header, 512 x { SPTE of strategy 0 .. S-1 }
 //
 //	PTE   | frame 28 | 0 read-only VMA 1 | D 1 | W 1 | P 1 |     the frame stays 0 while P is 0; the VMA bit is there with or without P
 //	         31..4          3               2     1     0
@@ -19,7 +19,7 @@
 //	TLB   | frame 28 | 0 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
 //	frame | mapcount 28 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page, then the content class of each strategy
 
-import { STEP_LIST_BYTES } from "./generated/constants";
+import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
 
 /** Bits that PTE, SPTE and TLB entry have in the same place. */
 export const enum Bit {
@@ -81,15 +81,22 @@ export const DIRECTORY_BYTES: usize = 2048;
 // @ts-ignore: decorator
 @inline
 export const VMA_READ_ONLY: u32 = 1;
-/** Header of a TDP leaf: the strategies in whose table it exists (u32), as model Vm.TdpRoot has it; padding. */
+/**
+ * Header of a leaf. TDP: the strategies in whose table it exists (u32), as model Vm.TdpRoot has it, and those in which it stands for a 2 MiB leaf,
+ * whose 512 entries come and go together (u32). Primary: whether one huge PMD maps it (u32).
+ */
 // @ts-ignore: decorator
 @inline
-export const TDP_HEADER_BYTES: usize = 64;
+export const LEAF_HEADER_BYTES: usize = 64;
+/** Place of the 2 MiB leaves in the header of a TDP leaf. */
+// @ts-ignore: decorator
+@inline
+export const HUGE_LEAVES: usize = 4;
 
 /** Step lists of one strategy: as encodeStrategy makes them. */
 // @ts-ignore: decorator
 @inline
-export const PROGRAM_BYTES: usize = 8 * STEP_LIST_BYTES;
+export const PROGRAM_BYTES: usize = OPERATION_KINDS * STEP_LIST_BYTES;
 
 /** A tag that no page has. */
 // @ts-ignore: decorator

@@ -22,7 +22,8 @@ import {
 	SiteCounter,
 } from "./generated/constants";
 import { hostAccess } from "./host";
-import { Bit, PAGE_LIMIT } from "./layout";
+import { makeHuge, splitFirst, splitRange } from "./huge";
+import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
 import { comparePages, suspect, suspectAll } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { clearPteAt, frameOf, pteOf, setPte } from "./primary";
@@ -158,22 +159,26 @@ function fault(agent: Agent, gfn: u64): void {
 	const vcpu = vcpuFor(agent);
 	if (point != Point.end) {
 		countAll(isWrite(kind) ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
-		faultBegin(vcpu, addressSpace, gfn, kind, (flags & FaultFlag.filled) != 0);
+		faultBegin(vcpu, addressSpace, gfn, kind, flags);
 	}
 	if (point != Point.begin) faultEnd(vcpu, addressSpace, gfn, kind, flags);
 }
 
-/** State 0: no PTE, 1: a private writable page each, 2: the zero page. No kernel event. */
+/** State 0: no PTE, 1: a private writable page each, 2: the zero page, 3: as 1, by huge mappings where they fit. No kernel event. */
 function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	const last = rangeEnd(page, pages);
-	if (state == 1 || state == 2) {
-		for (let at = page; at < last; at++) setPte(mm, at, state == 1 ? allocate() : ZERO_PAGE, state == 1);
-	} else clearRange(mm, page, last);
+	splitRange(mm, page, last);
+	if (state == 0) clearRange(mm, page, last);
+	else for (let at = page; at < last; at++) setPte(mm, at, state == 2 ? ZERO_PAGE : allocate(), state != 2);
+	if (state == 3) {
+		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) makeHuge(mm, at);
+	}
 	comparePages(mm, page, pages);
 	settleFreed(suspect == 0);
 }
 
 function clearRange(mm: Mm, page: u64, last: u64): void {
+	splitRange(mm, page, last);
 	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
 		let word = recordIn(mm.ptes, leafOf(mm.ptes, at), at);
@@ -253,13 +258,14 @@ function finish(op: Operation): void {
 
 /** The `flags` argument of the record at hand: at the end it is the end's own. */
 function recordFlags(): u32 {
-	if (code == Code.zap || code == Code.invalidate || code == Code.fork) return 0;
+	if (code == Code.zap || code == Code.invalidate || code == Code.fork || code == Code.thpSplit || code == Code.thpCollapse) return 0;
 	return <u32>argument(code == Code.protect ? 4 : 2);
 }
 
 /** What the record says of an operation that begins; counted and noted as the begin of its kind is. */
 function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	const mm = mmOf(agent.mmId);
+	if (code == Code.cow || code == Code.unshare || code == Code.ksmWriteProtect || code == Code.ksmReplace) splitFirst(mm, page);
 	let kind: u32 = Kind.invalidate;
 	let pages: u64 = 1;
 	if (code == Code.ksmWriteProtect) {
@@ -279,6 +285,8 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 		if (code == Code.zap) kind = Kind.zap;
 		else if (code == Code.protect) kind = Kind.protect;
 		else if (code == Code.fork) kind = Kind.fork;
+		else if (code == Code.thpSplit) kind = Kind.thpSplit;
+		else if (code == Code.thpCollapse) kind = Kind.thpCollapse;
 	}
 	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
 	op.flags = recordFlags();

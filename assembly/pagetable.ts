@@ -1,7 +1,7 @@
 // Radix page tables over 36-bit page numbers: three levels of directories, then leaves (drawn in layout.ts). Primary tables hold PTEs by hva
 // page; TDP tables hold, by gfn, the SPTEs of all strategies side by side, so that one walk serves them all. Nodes live until the next reset.
 import { reserve } from "./heap";
-import { DIRECTORY_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, TDP_HEADER_BYTES, VMA_READ_ONLY } from "./layout";
+import { DIRECTORY_BYTES, LEAF_HEADER_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, VMA_READ_ONLY } from "./layout";
 
 /** Behind it LEAF_CACHE entries { page >> 9, plus 1: u32 | leaf: u32 }: most walks end there. */
 @unmanaged
@@ -9,7 +9,7 @@ export class Root {
 	top: usize;
 	/** SPTEs of one gfn, or 1 for the PTE of a primary table. */
 	words: u32;
-	/** 0 in a primary table. */
+	/** Bytes before the first record of a leaf. */
 	header: u32;
 }
 // @ts-ignore: decorator
@@ -24,7 +24,7 @@ export function makeRoot(strategies: u32): Root {
 	const root = changetype<Root>(reserve(offsetof<Root>() + CACHE_ENTRIES * 8));
 	root.top = reserve(DIRECTORY_BYTES);
 	root.words = strategies == 0 ? 1 : strategies;
-	root.header = strategies == 0 ? 0 : <u32>TDP_HEADER_BYTES;
+	root.header = <u32>LEAF_HEADER_BYTES;
 	return root;
 }
 
@@ -58,7 +58,8 @@ function makeNode(root: Root, entry: usize, shift: u32): usize {
 	const node = reserve(isLeaf ? <usize>root.header + <usize>(NODE_ENTRIES * 4 * root.words) : DIRECTORY_BYTES);
 	if (readOnly != 0) {
 		const word = isLeaf ? <u32>PteBit.readOnlyVma : VMA_READ_ONLY;
-		for (let index: usize = 0; index < NODE_ENTRIES; index++) store<u32>(node + (index << 2), word);
+		const first = isLeaf ? node + root.header : node;
+		for (let index: usize = 0; index < NODE_ENTRIES; index++) store<u32>(first + (index << 2), word);
 	}
 	store<u32>(entry, <u32>node);
 	return node;
@@ -146,7 +147,7 @@ export function setVmaReadOnly(root: Root, page: u64, end: u64, readOnly: bool):
 function markNode(root: Root, node: usize, shift: u32, page: u64, end: u64, readOnly: bool): void {
 	if (shift == 0) {
 		for (let at = page; at < end; at++) {
-			const word = entryOf(node, at, 0);
+			const word = recordIn(root, node, at);
 			const before = load<u32>(word);
 			store<u32>(word, readOnly ? before | PteBit.readOnlyVma : before & ~(<u32>PteBit.readOnlyVma));
 		}
@@ -172,5 +173,5 @@ export function vmaReadOnly(root: Root, page: u64): bool {
 		if (below <= VMA_READ_ONLY) return below == VMA_READ_ONLY;
 		node = below;
 	}
-	return (load<u32>(entryOf(node, page, 0)) & PteBit.readOnlyVma) != 0;
+	return (load<u32>(recordIn(root, node, page)) & PteBit.readOnlyVma) != 0;
 }

@@ -1,5 +1,4 @@
 // PTEs of an mm by hva page (kernel.md 1). What happens here follows from the causes alone, so that one table serves all strategies.
-import { countAll } from "./counters";
 import {
 	allocate,
 	FrameBit,
@@ -14,7 +13,7 @@ import {
 	wordOf,
 	ZERO_PAGE,
 } from "./frames";
-import { Counter, Hint } from "./generated/constants";
+import { Hint } from "./generated/constants";
 import { Bit, FRAME_SHIFT, PteBit } from "./layout";
 import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
 import { copiesRecorded, Mm } from "./world";
@@ -80,9 +79,9 @@ export function mustCopy(frame: u32, hint: u32): bool {
 	return !copiesRecorded && mapcountOf(frame) > 1;
 }
 
-/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
-export function reuse(mm: Mm, page: u64, frame: u32): void {
-	countAll(Counter.cowReuses);
+/** A private page that is written again where it is. */
+export function reusePage(mm: Mm, page: u64): void {
+	const frame = frameOf(pteOf(mm, page));
 	changePte(mm, page, 0, Bit.writable | PteBit.dirty);
 	setBit(frame, FrameBit.exclusive);
 	// References that a trace does not show can make the kernel reuse a page that others map.

@@ -1,7 +1,7 @@
 // Memslots of a VM: gfn to hva, and from an hva range back to every gfn that it backs (kernel.md 3.1), aliases and both address spaces
 // included.
 import { enlarge, take } from "./heap";
-import { NO_PAGE } from "./layout";
+import { NO_PAGE, NODE_ENTRIES } from "./layout";
 import { exists, Mm, Vm } from "./world";
 
 @unmanaged
@@ -117,6 +117,16 @@ function slotOf(vm: Vm, addressSpace: u32, gfn: u64): Slot {
 export function hvaOf(vm: Vm, addressSpace: u32, gfn: u64): u64 {
 	const slot = slotOf(vm, addressSpace, gfn);
 	return exists(slot) ? slot.page + (gfn - slot.gfn) : NO_PAGE;
+}
+
+/**
+ * First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent; NO_PAGE if it cannot (3.6, step 7).
+ */
+export function hugeStart(vm: Vm, addressSpace: u32, gfn: u64): u64 {
+	const slot = slotOf(vm, addressSpace, gfn);
+	const first = gfn & ~(<u64>NODE_ENTRIES - 1);
+	if (!exists(slot) || ((slot.page ^ slot.gfn) & (NODE_ENTRIES - 1)) != 0) return NO_PAGE;
+	return first >= slot.gfn && first + NODE_ENTRIES <= slot.gfn + slot.pages ? first : NO_PAGE;
 }
 
 export function isReadOnly(vm: Vm, addressSpace: u32, gfn: u64): bool {

@@ -1,7 +1,7 @@
 // SPTEs in the records of a TDP leaf (kernel.md 3.4): present or absent, with the reason for it. One record holds all strategies' words.
 import { count, siteCounter } from "./counters";
 import { Cause, Counter, SiteCounter, Zap } from "./generated/constants";
-import { Bit, CAUSE_SHIFT, FRAME_MASK, NODE_ENTRIES, SITE_SHIFT, SpteBit } from "./layout";
+import { Bit, CAUSE_SHIFT, FRAME_MASK, HUGE_LEAVES, NODE_ENTRIES, SITE_SHIFT, SpteBit } from "./layout";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { Run } from "./slots";
 import { rootOf, strategies, Vm } from "./world";
@@ -45,7 +45,27 @@ function zapCounter(cause: u32): i32 {
 	return Counter.spteZappedByCause_other + zap;
 }
 
-/** Remove one SPTE if it is present; says whether it was. */
+/** Whether the entries of a leaf are one 2 MiB leaf under a strategy. */
+// @ts-ignore: decorator
+@inline
+export function isHugeLeaf(leaf: usize, strategy: u32): bool {
+	return ((load<u32>(leaf, HUGE_LEAVES) >> strategy) & 1) != 0;
+}
+
+/** A 2 MiB leaf that overlaps a range is zapped whole (3.2). */
+export function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, site: u32): void {
+	const stride = (<usize>root.words) << 2;
+	let record = leaf + root.header + ((<usize>strategy) << 2);
+	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		store<u32>(record, absent(cause, site + 1));
+		record += stride;
+	}
+	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) & ~((<u32>1) << strategy), HUGE_LEAVES);
+	count(strategy, Counter.spteZapped);
+	count(strategy, zapCounter(cause));
+}
+
+/** Remove one SPTE of 4 KiB if it is present; says whether it was. */
 export function zap(at: usize, strategy: u32, cause: u32, site: u32): bool {
 	const spte = load<u32>(at);
 	if ((spte & Bit.present) == 0) return false;
@@ -66,7 +86,14 @@ export function zapRange(root: Root, gfn: u64, end: u64, strategy: u32, cause: u
 	const stride = (<usize>root.words) << 2;
 	for (let at = nextPresent(root, gfn, end); at < end; at = nextPresent(root, at, end)) {
 		const next = leafEnd(at, end);
-		let record = recordIn(root, leafOf(root, at), at) + ((<usize>strategy) << 2);
+		const leaf = leafOf(root, at);
+		if (isHugeLeaf(leaf, strategy)) {
+			zapHugeLeaf(root, leaf, strategy, cause, site);
+			zapped++;
+			at = next;
+			continue;
+		}
+		let record = recordIn(root, leaf, at) + ((<usize>strategy) << 2);
 		for (; at < next; at++) {
 			if (zap(record, strategy, cause, site)) zapped++;
 			record += stride;

@@ -11,7 +11,7 @@ import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
 import { compareCollected, comparePages, suspect, suspectOne } from "./oracle";
 import { leafOf, makeRecord } from "./pagetable";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
-import { countPresent, hasLeafTable, zap, zapRun } from "./spte";
+import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
 import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vcpuState, vmState } from "./world";
 
@@ -237,6 +237,7 @@ function invalidateBegin(vm: Vm, strategy: u32, start: u64, end: u64): void {
 /** As the cause of a vmexit, what an operation's zap is. */
 function causeOfKind(kind: u32): u32 {
 	if (kind == Kind.cow || kind == Kind.unshare) return Cause.cow;
+	if (kind == Kind.thpSplit) return Cause.hugeSplit;
 	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
 }
 
@@ -286,6 +287,8 @@ function changePteStep(op: Operation, strategy: u32, param: u32): void {
 function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpace: u32, gfn: u64): bool {
 	const root = rootOf(vm, addressSpace);
 	const at = makeRecord(root, gfn) + ((<usize>strategy) << 2);
+	// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
+	if (isHugeLeaf(leafOf(root, gfn), strategy)) return false;
 	const maps = (param & StepParam.mapWritable) != 0;
 	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (newWritable ? <u32>Bit.writable : 0);
 	if ((load<u32>(at) & Bit.present) != 0) {

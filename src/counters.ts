@@ -2,8 +2,20 @@
 // Each is a u64, an exact sum that does not depend on order. What they mean: docs/counters.md; their names are the compare JSON's.
 import { VMEXIT_CAUSES, ZAP_CAUSES } from "./trace/kinds.js";
 
-/** Call sites of `bySite`, by the name of the cause; the first nine are the operations with a step table, in OperationKind order. */
-export const SITES = ["cow", "unshare", "ksmWriteProtect", "ksmReplace", "zap", "protect", "fork", "invalidate", "memslot"] as const;
+/** Call sites of `bySite`, by the name of the cause; those before memslot are the operations with a step table, in OperationKind order. */
+export const SITES = [
+	"cow",
+	"unshare",
+	"ksmWriteProtect",
+	"ksmReplace",
+	"zap",
+	"protect",
+	"fork",
+	"invalidate",
+	"thpSplit",
+	"thpCollapse",
+	"memslot",
+] as const;
 export type Site = (typeof SITES)[number];
 
 const SITE_COUNTERS = ["count", "sptePresent", "spteRebuilt", "exitsCaused", "flushes", "mmuLockWrite"] as const;

@@ -28,7 +28,7 @@ function attempt<T>(read: () => T): T | undefined {
 
 function installed(tool: string): boolean {
 	// Where system tools are, whatever an ordinary user's PATH has.
-	const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+	const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
 	return folders.some(
 		(folder) =>
 			folder !== "" && attempt(() => accessSync(join(folder, tool), constants.X_OK)) === undefined && existsSync(join(folder, tool)),

@@ -37,6 +37,9 @@ const ACCESS_NAMES: Readonly<Record<number, string>> = {
 	[Access.guestFetch]: "fetch",
 };
 
+/** Notifier ranges of more than one page: no counter of a replay, but what the flushes leave open (rows.ts). */
+export const WIDE_RANGES = "wideRanges";
+
 type Add = (counter: string, by?: number) => void;
 
 /**
@@ -94,6 +97,7 @@ function count(record: OperationRecord, changes: SpteChanges, add: Add): void {
 			return;
 		case "rangeStart":
 			add("notifier.rangeStart");
+			if ((args[0] ?? 1) > 1) add(WIDE_RANGES);
 			return;
 		case "rangeEnd":
 			add("notifier.rangeEnd");

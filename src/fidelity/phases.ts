@@ -1,6 +1,6 @@
 // Where the phases of a trace begin: the same rule for what a replay counted and for what the captured kernel was seen to do. A phase begins at
 // a `mark` with edge 0 and runs to the next one; what comes before the first belongs to none.
-import { Operation } from "../trace/kinds.js";
+import { Operation, Point } from "../trace/kinds.js";
 import type { Block, TraceReader } from "../trace/reader.js";
 import { records } from "../trace/records.js";
 import { hasBit } from "../trace/tally.js";
@@ -51,6 +51,9 @@ export function firstConcurrentPhase(trace: TraceReader, starts: readonly PhaseS
 		const { agent } = record;
 		if (record.kind === "access" || record.name === "access") actors.add(`${agent.kind}.${agent.vm}.${agent.mm}.${agent.vcpu}`);
 		else if (record.name === "ksmWriteProtect" || record.name === "ksmReplace") actors.add("ksmd");
+		// An operation with something between its begin and its end ran at the same time as that.
+		else if (record.name !== "fault" && Operation[record.name].args[0] === "point" && record.args[0] !== Point.whole)
+			return Math.max(phase, 0);
 		if (actors.size > 1) return phase;
 	}
 	return starts.length;

@@ -2,7 +2,7 @@
 import { COUNTER_PATHS, counterIndex } from "../counters.js";
 import { VMEXIT_CAUSES, ZAP_CAUSES } from "../trace/kinds.js";
 import type { TraceHeader } from "../trace/record.js";
-import { KERNEL_COUNTERS, type Observed, type Sums } from "./observed.js";
+import { KERNEL_COUNTERS, type Observed, type Sums, WIDE_RANGES } from "./observed.js";
 import type { PhaseStart } from "./phases.js";
 
 export interface FidelityRow {
@@ -85,6 +85,8 @@ export interface RowInput {
 }
 
 const CONCURRENT = "accesses and kernel events ran at the same time, in this phase or before: their order is inferred from the faults";
+/** tdp_mmu_zap_leafs flushes before it drops mmu_lock in the middle of a range. */
+const YIELDS = "the MMU may have yielded inside a range of several pages: each time it flushes once more";
 const OTHER_THREADS = "faults of threads that no access log covers are among the observed";
 
 class RowBuilder {
@@ -119,7 +121,9 @@ class RowBuilder {
 			const predicted = predictedValue(counters, counter);
 			const observed = sums.get(counter) ?? 0;
 			if (predicted === 0 && observed === 0 && !ALWAYS.has(counter)) continue;
-			const open = counter === "hostFaults" ? OTHER_THREADS : openQuestion(concurrent);
+			let open = counter === "hostFaults" ? OTHER_THREADS : openQuestion(concurrent);
+			const more = observed - predicted;
+			if (counter === "flush.guestTlb" && more > 0 && more <= (sums.get(WIDE_RANGES) ?? 0)) open ??= YIELDS;
 			this.add(phase, counter, "events", predicted, observed, kinds.has(kind) ? open : `the capture has no ${kind} events`);
 		}
 	}

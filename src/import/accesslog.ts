@@ -16,13 +16,13 @@ export interface LoggedOperation {
 	readonly bytes: number;
 }
 
-export interface LoggedPhase {
+interface LoggedPhase {
 	readonly guest: LoggedAccess[];
 	readonly host: LoggedAccess[];
 	readonly operations: LoggedOperation[];
 }
 
-export interface LoggedSlot {
+interface LoggedSlot {
 	readonly slot: number;
 	readonly gpa: number;
 	readonly hva: number;

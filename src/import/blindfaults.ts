@@ -4,20 +4,10 @@ import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
 import type { CapturedVm } from "./host.js";
 import type { BracketItem, FaultItem, Item } from "./items.js";
 import { pageOf } from "./tracefs.js";
+import { ZAP_OF } from "./tracker.js";
 
 const PRESENT = 1;
 const WRITE = 2;
-
-const ZAPS: Readonly<Record<BracketItem["name"], VmexitCause>> = {
-	ksmWriteProtect: "ksm",
-	ksmReplace: "ksm",
-	cow: "cow",
-	unshare: "cow",
-	zap: "notifier",
-	protect: "notifier",
-	invalidate: "notifier",
-	fork: "notifier",
-};
 
 interface Step {
 	readonly at: number;
@@ -143,7 +133,7 @@ function zap(bracket: BracketItem): void {
 			const spte = bracket.vm.spte(0, slot.gfn + page - slot.page);
 			if ((spte.bits & SpteBit.present) === 0) continue;
 			spte.bits = 0;
-			spte.absent = ZAPS[bracket.name];
+			spte.absent = ZAP_OF[bracket.name];
 		}
 	}
 }

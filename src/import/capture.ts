@@ -43,7 +43,7 @@ interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolu
 	readonly evidence: string[];
 }
 
-export const IMPORTER = "tracefs";
+const IMPORTER = "tracefs";
 
 /** Event places and their times: ns since the first event. */
 class Clock {
@@ -101,7 +101,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		if (vm !== undefined) logOf.set(vm, log);
 	}
 	const spans = phaseSpans(tracker.items, tracker.at);
-	applyLoggedOperations(tracker.items, tracker.childCopies, spans, logOf);
+	applyLoggedOperations(tracker.items, tracker.observed, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input?.kvm !== false) checkVms(host, tracker, logs, warnings);
@@ -128,7 +128,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		durationNs: clock.at(tracker.at),
 		access: logs.length > 0 ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
-		concurrent: phased.concurrent.length > 0,
+		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
 		losses,
 		warnings,
 		sources: [

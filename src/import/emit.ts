@@ -51,6 +51,8 @@ export class Emitter {
 	readonly #pieces: Piece[] = [];
 	readonly #windows = new Windows();
 	readonly #split = new Map<BracketItem, number>();
+	/** Operations whose begin and end have something else between them: something ran at the same time. */
+	splitOperations = 0;
 	/** No bracket is recorded, so a copy has no record of its own. */
 	readonly #deriveCopies: boolean;
 
@@ -69,6 +71,7 @@ export class Emitter {
 				if (logged) this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
 			}
 			if (!logged) continue;
+			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [512, 3], 0);
 			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
 		}
 	}
@@ -101,7 +104,10 @@ export class Emitter {
 				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
 				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));
 			}
-		} else if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
+			return;
+		}
+		if (split) this.splitOperations++;
+		if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
 		else {
 			this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.begin));
 			this.#piece(item.commit < 0 ? item.end : item.commit, item.commit < 0 ? RANK.end - 1 : RANK.commit, () =>
@@ -169,7 +175,11 @@ export class Emitter {
 		const as = faultAddressSpace(item);
 		const late = point !== Point.whole && item.installed && !item.ownCow ? FaultFlag.lateSnapshot : 0;
 		const flags =
-			(as === 1 ? FaultFlag.smm : 0) | late | (item.filled ? FaultFlag.filled : 0) | (this.#deriveCopies ? FaultFlag.deriveCopy : 0);
+			(as === 1 ? FaultFlag.smm : 0) |
+			late |
+			(item.filled ? FaultFlag.filled : 0) |
+			(item.huge ? FaultFlag.huge : 0) |
+			(this.#deriveCopies ? FaultFlag.deriveCopy : 0);
 		this.#operation("fault", agent, page, [point, access, flags], at);
 	}
 
@@ -204,6 +214,8 @@ function bracketArgs(item: BracketItem, point: number, window: number): number[]
 		case "fork":
 			return [point, window, item.pages, item.event, item.child];
 		case "zap":
+		case "thpSplit":
+		case "thpCollapse":
 		case "invalidate":
 			return [point, window, item.pages, item.event];
 		default:

@@ -39,6 +39,10 @@ export class CapturedVm {
 	readonly settled = new Set<number>();
 	/** Pages that had no PTE when the capture began: their first SPTE, made by a read, is the zero page's. */
 	readonly holes = new Set<number>();
+	/** First pages of 2 MiB ranges that a huge PMD mapped when the capture began: their first SPTE is a 2 MiB one. */
+	readonly hugeAtStart = new Set<number>();
+	/** Ranges (first page, pages) that the access log says were dropped by MADV_DONTNEED. */
+	readonly dropped = new Set<string>();
 	/** Largest total of address space 0's slots, in bytes. */
 	memoryBytes = 0;
 
@@ -170,6 +174,9 @@ export class CapturedHost {
 			const vm = new CapturedVm(log.vm, log.pid);
 			for (const slot of log.slots)
 				vm.setSlot({ slot: slot.slot, as: 0, gfn: slot.gpa / 4096, page: slot.hva / 4096, pages: Math.floor(slot.bytes / 4096), flags: 0 });
+			for (const phase of log.phases.values())
+				for (const { letter, hva, bytes } of phase.operations)
+					if (letter === "D") vm.dropped.add(`${hva / 4096} ${Math.ceil(bytes / 4096)}`);
 			this.vms.push(vm);
 		}
 		for (const { vm: id, pid, mm, tasks, slots } of known) {

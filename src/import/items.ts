@@ -6,7 +6,7 @@ import type { CapturedVm } from "./host.js";
 /** An operation inside a notifier bracket. */
 export interface BracketItem {
 	readonly kind: "bracket";
-	name: "ksmWriteProtect" | "ksmReplace" | "cow" | "unshare" | "zap" | "protect" | "invalidate" | "fork";
+	name: "ksmWriteProtect" | "ksmReplace" | "cow" | "unshare" | "zap" | "protect" | "invalidate" | "fork" | "thpSplit" | "thpCollapse";
 	readonly vm: CapturedVm;
 	/** hva page. */
 	readonly page: number;
@@ -50,6 +50,8 @@ export interface FaultItem {
 	/** A repeat of the same fault that tells the address space of this one. */
 	next: FaultItem | null;
 	filled: boolean;
+	/** Its SPTE is a 2 MiB one. */
+	huge: boolean;
 	readonly mmio: boolean;
 	/** The capture's own class at its begin (index into VMEXIT_CAUSES), by the SPTE of address space 0. */
 	cause: number;
@@ -60,6 +62,8 @@ export interface FaultItem {
 /** A copy that a forked child made: it is in no bracket, since the child's mm has no notifier. */
 export interface ChildCopy {
 	readonly at: number;
+	/** The copied page was a KSM page. */
+	readonly ksm: boolean;
 	readonly pid: number;
 	readonly page: number;
 }

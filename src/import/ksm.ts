@@ -44,6 +44,7 @@ export class KsmGrammar {
 		task.withKsmPage = false;
 		if (merge === null || merge.writeProtect === null) return;
 		const { writeProtect, replace } = merge;
+		if (writeProtect.commit >= 0) writeProtect.flags |= OpFlag.changed;
 		const last = replace ?? writeProtect;
 		if (result === 0 && replace !== null) {
 			replace.kpage = this.#kpage(merge.kpage);

@@ -2,7 +2,7 @@
 import { NotifyEvent, OpFlag, Point } from "../trace/kinds.js";
 import type { AccessLog, LoggedOperation } from "./accesslog.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, ChildCopy, Item } from "./items.js";
+import type { BracketItem, ChildCopy, Item, ObservedItem } from "./items.js";
 import type { PhaseSpan } from "./phases.js";
 
 const PAGE = 4096;
@@ -12,6 +12,7 @@ const FIRST_CHILD = 1000;
 /** Gives brackets their operation where the log tells it, and forked children their copies and their end: changes `items` in place. */
 export function applyLoggedOperations(
 	items: Item[],
+	observed: ObservedItem[],
 	childCopies: readonly ChildCopy[],
 	spans: readonly PhaseSpan[],
 	logs: ReadonlyMap<CapturedVm, AccessLog>,
@@ -30,8 +31,7 @@ export function applyLoggedOperations(
 				const mm = children;
 				if (forks) {
 					for (const copy of childCopies)
-						if (copy.at >= span.begin && copy.at < span.end && vm.hits(copy.page, 1))
-							items.push({ kind: "instant", name: "childCow", vm: null, mm, page: copy.page, args: [Point.whole, 0, 0], begin: copy.at });
+						if (copy.at >= span.begin && copy.at < span.end && vm.hits(copy.page, 1)) addChildCopy(items, observed, copy, mm);
 				}
 				if (operation.letter === "K" || operation.letter === "e")
 					items.push({ kind: "instant", name: "exit", vm: null, mm, page: 0, args: [], begin: span.end - 1 });
@@ -40,12 +40,16 @@ export function applyLoggedOperations(
 	}
 }
 
+function addChildCopy(items: Item[], observed: ObservedItem[], copy: ChildCopy, mm: number): void {
+	items.push({ kind: "instant", name: "childCow", vm: null, mm, page: copy.page, args: [Point.whole, 0, 0], begin: copy.at });
+	observed.push({ at: copy.at, name: "cowCopy", vm: null, vcpu: 0, page: copy.page, args: [copy.ksm ? 1 : 0] });
+}
+
 function tell(item: BracketItem, operation: LoggedOperation, child: number): void {
 	const first = Math.floor(operation.hva / PAGE);
 	const end = first + Math.ceil(operation.bytes / PAGE);
 	const inside = item.page >= first && item.page + item.pages <= end;
-	if (operation.letter === "D" && inside && item.event === NotifyEvent.clear && isRange(item)) item.name = "zap";
-	else if ((operation.letter === "P" || operation.letter === "p") && inside && item.event === NotifyEvent.protectionVma) {
+	if ((operation.letter === "P" || operation.letter === "p") && inside && item.event === NotifyEvent.protectionVma) {
 		item.name = "protect";
 		if (operation.letter === "p") item.flags |= OpFlag.writable;
 	} else if ((operation.letter === "K" || operation.letter === "k") && item.event === NotifyEvent.protectionPage) {
@@ -53,5 +57,3 @@ function tell(item: BracketItem, operation: LoggedOperation, child: number): voi
 		item.child = child;
 	}
 }
-
-const isRange = (item: BracketItem): boolean => item.name === "zap" || item.name === "invalidate";

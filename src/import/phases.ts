@@ -25,7 +25,7 @@ export interface PlacedAccess {
 }
 
 const BEGIN = /^PHASE (\d+) BEGIN/;
-export const END = /^PHASE (\d+) END/;
+const _END = /^PHASE (\d+) END/;
 
 export function phaseSpans(items: readonly Item[], last: number): PhaseSpan[] {
 	const spans: PhaseSpan[] = [];

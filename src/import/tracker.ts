@@ -8,6 +8,8 @@ import { KsmGrammar } from "./ksm.js";
 import { leafBits } from "./spte.js";
 import { field, hex, pageOf, type TracefsEvent, word } from "./tracefs.js";
 
+/** 4 KiB pages of a 2 MiB one. */
+const HUGE_PAGES = 512;
 /** Longer ranges than this are set-up, not work on pages that the capture is about. */
 const MAX_SETTLED = 1 << 20;
 /** FAULT_FLAG_USER, _REMOTE, _INTERRUPTIBLE, _UNSHARE (include/linux/mm_types.h). */
@@ -15,7 +17,8 @@ const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as con
 /** PFERR_* of kvm_page_fault's error_code. */
 const ErrorCode = { write: 2, reserved: 8, fetch: 16 } as const;
 
-const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
+/** What a bracket's zap of an SPTE counts as. */
+export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
 	ksmWriteProtect: "ksm",
 	ksmReplace: "ksm",
 	cow: "cow",
@@ -24,6 +27,8 @@ const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
 	protect: "notifier",
 	invalidate: "notifier",
 	fork: "notifier",
+	thpSplit: "hugeSplit",
+	thpCollapse: "notifier",
 };
 
 /** Threads that work on everybody's mm. */
@@ -114,6 +119,7 @@ export class Tracker {
 			as: -1,
 			next: null,
 			filled: false,
+			huge: false,
 			mmio,
 			cause: mmio ? 0 : vm.faultClass(gfn, write),
 			ownCow: false,
@@ -155,10 +161,14 @@ export class Tracker {
 		const zapped = is === 0;
 		const cause: ZapCause = !zapped ? "other" : bracket?.item != null ? ZAP_OF[bracket.item.name] : "kvmZap";
 		this.observe("spteChanged", vm, 0, gfn, [as, level, was, is, zapped ? ZAP_CAUSES.indexOf(cause) : 0]);
-		const spte = vm.spte(as, gfn);
-		spte.bits = is;
-		if (zapped) spte.absent = cause;
-		else if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
+		const pages = level === 2 ? HUGE_PAGES : 1;
+		for (let at = gfn; at < gfn + pages; at++) {
+			const spte = vm.spte(as, at);
+			spte.bits = is;
+			if (zapped) spte.absent = cause;
+		}
+		if (zapped) return;
+		if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
 		else if (was === 0 && bracket.unmapped && bracket.changedPte)
 			this.evidence.establishes(
 				(is & SpteBit.writable) !== 0,
@@ -167,13 +177,21 @@ export class Tracker {
 	}
 
 	#installed(fault: FaultItem | null, as: number, gfn: number, level: number, bits: number): void {
-		if (fault === null || fault.installed || (level === 1 && pageOf(fault.gpa) !== gfn)) return;
+		if (fault === null || fault.installed) return;
+		const faulted = pageOf(fault.gpa);
+		if (faulted < gfn || faulted >= gfn + (level === 2 ? HUGE_PAGES : 1)) return;
+		fault.huge = level === 2;
 		fault.installed = true;
 		fault.as = as;
 		fault.end = this.at;
 		// In a read-only memslot (a ROM) no SPTE is writable; the VMM has filled it.
 		fault.filled = (bits & SpteBit.writable) !== 0 || fault.vm.readOnly(as, gfn);
 		const page = fault.vm.hvaPage(as, gfn);
+		if (level === 2) {
+			if (!fault.vm.settled.has(page)) fault.vm.hugeAtStart.add(page);
+			for (let at = page; at < page + HUGE_PAGES; at++) fault.vm.settled.add(at);
+			return;
+		}
 		if (!fault.filled && !fault.vm.settled.has(page)) fault.vm.holes.add(page);
 		fault.vm.settled.add(page);
 	}
@@ -247,8 +265,12 @@ export class Tracker {
 			if (!this.copiesRecorded && task.vm === vm) return item;
 		}
 		if (event === NotifyEvent.unmap) return make("zap");
-		if (event === NotifyEvent.clear)
-			return merge !== null || task.comm === "khugepaged" || pages === 512 ? make("invalidate") : make("zap");
+		if (event === NotifyEvent.clear) {
+			if (task.comm === "khugepaged") return make("thpCollapse");
+			if (vm.dropped.has(`${page} ${pages}`)) return make("zap");
+			if (pages === HUGE_PAGES && page % HUGE_PAGES === 0) return make("thpSplit");
+			return merge !== null ? make("invalidate") : make("zap");
+		}
 		return make("invalidate");
 	}
 
@@ -339,7 +361,7 @@ export class Tracker {
 
 	copyEnds(task: Task): void {
 		if (task.copy !== null && !task.copy.bracketed && task.vm === null)
-			this.childCopies.push({ at: this.at, pid: task.pid, page: task.copy.page });
+			this.childCopies.push({ at: this.at, ksm: this.#ksm.isKsmPage(task.copy.struct), pid: task.pid, page: task.copy.page });
 		task.copy = null;
 	}
 

@@ -1,7 +1,8 @@
 // One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
 import { Access, FaultFlag, Hint } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
-import type { Mm, Pte } from "./mm.js";
+import { populateHuge, setLeaf, splitFirst } from "./huge.js";
+import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Vm } from "./vm.js";
 import type { Vcpu, World } from "./world.js";
@@ -12,7 +13,7 @@ const accessName = (access: Access): "read" | "write" | "fetch" =>
 	access === Access.guestWrite ? "write" : access === Access.guestFetch ? "fetch" : "read";
 
 /** TLB and walk; true if the access went through. Checks what it read or wrote against the primary page (I-1, I-2, I-3). */
-export function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
+function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
 	const write = isWrite(access);
 	const hit = vcpu.tlb.lookup(as, gfn, write);
 	if (hit.level === 1) world.count("tlb.l1Hit");
@@ -75,19 +76,11 @@ function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): 
 	return ownCow ? "retryAfterCow" : "retryOther";
 }
 
-/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is. */
-function install(world: World, vcpu: Vcpu, as: number, gfn: number, pte: Pte): void {
-	const root = vcpu.vm.root(as);
-	const spte = root.entry(gfn);
+/** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
+function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pte): void {
 	world.count("vmexitsFixed");
-	if (spte.frame === null) world.count("spteInstalled");
-	else world.count("spteChanged");
-	spte.frame = pte.frame;
-	spte.writable = pte.writable && !vcpu.vm.readOnly(as, gfn);
-	spte.accessed = true;
-	spte.established = false;
-	root.addLeafTable(gfn);
 	vcpu.loop = -1;
+	setLeaf(world, vcpu.vm, as, gfn, page, pte);
 }
 
 /** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
@@ -97,7 +90,7 @@ export function populateNone(world: World, mm: Mm, page: number, write: boolean,
 }
 
 /** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
-export function mustCopy(world: World, pte: Pte, hint: number): boolean {
+function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	const { frame } = pte;
 	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
 	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;
@@ -105,12 +98,18 @@ export function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	return !world.options.copiesRecorded && frame.mapcount > 1;
 }
 
-/** wp_page_reuse: no notifier of any kind (1.2, I-16). */
-export function reuse(world: World, pte: Pte): void {
+/** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
+function reuse(world: World, mm: Mm, page: number): void {
 	world.count("cowReuses");
-	pte.writable = true;
-	pte.dirty = true;
-	pte.frame.exclusive = true;
+	const pages = mm.isHuge(page) ? HUGE_PAGES : 1;
+	const first = pages === 1 ? page : page - (page % HUGE_PAGES);
+	for (let at = first; at < first + pages; at++) {
+		const pte = mm.get(at);
+		if (pte === undefined) continue;
+		pte.writable = true;
+		pte.dirty = true;
+		pte.frame.exclusive = true;
+	}
 }
 
 /** wp_page_copy as an operation: what becomes of the PTE. */
@@ -131,9 +130,10 @@ export function cowChange(world: World, mm: Mm, page: number, unshare: boolean):
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
 export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint: number): boolean {
 	if (!mustCopy(world, pte, hint)) {
-		reuse(world, pte);
+		reuse(world, mm, page);
 		return false;
 	}
+	splitFirst(world, mm, page);
 	const operation = openOperation("cow", mm, page, 1, () => cowChange(world, mm, page, false));
 	beginOperation(world, operation);
 	commitOperation(world, operation);
@@ -194,7 +194,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 
 function installNow(world: World, vcpu: Vcpu, as: number, gfn: number, page: number): void {
 	const pte = vcpu.vm.mm.get(page);
-	if (pte !== undefined) install(world, vcpu, as, gfn, pte);
+	if (pte !== undefined) install(world, vcpu, as, gfn, page, pte);
 }
 
 /**
@@ -216,7 +216,7 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 }
 
 /** kvm_page_fault of a capture without an access log: one attempt begins. */
-export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, filled: boolean): void {
+export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, flags: number): void {
 	const { vm } = vcpu;
 	const page = vm.hva(as, gfn);
 	const write = isWrite(access);
@@ -233,7 +233,9 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		countExit(world, vcpu, as, gfn, access);
 		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
 	}
-	if (vm.mm.get(page) === undefined && !(write && vm.readOnly(as, gfn))) populateNone(world, vm.mm, page, write, filled);
+	if (write && vm.readOnly(as, gfn)) return;
+	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
+	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
@@ -248,7 +250,8 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		if (flight !== null) world.count("vmexitsEmulated");
 		return;
 	}
-	if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
+	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
+	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
 	let ownCow = flight?.ownCow ?? false;
 	const pte = vm.mm.get(page);
 	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))
@@ -271,6 +274,6 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		spte.accessed = true;
 		return;
 	}
-	install(world, vcpu, as, gfn, now);
+	install(world, vcpu, as, gfn, page, now);
 	observe(world, vcpu, as, gfn, now.frame, write);
 }

@@ -1,6 +1,9 @@
 // The primary MMU of one mm: its PTEs by hva page number (kernel.md 1).
 import type { Frame, Frames } from "./frames.js";
 
+/** 4 KiB pages of a huge PMD. */
+export const HUGE_PAGES = 512;
+
 export interface Pte {
 	frame: Frame;
 	writable: boolean;
@@ -11,6 +14,8 @@ export class Mm {
 	readonly id: number;
 	readonly #ptes = new Map<number, Pte>();
 	readonly #frames: Frames;
+	/** 2 MiB ranges (page number / 512) that one PMD maps. */
+	readonly #huge = new Set<number>();
 	/** Page runs whose VMA forbids writing (mprotect). */
 	readonly #readOnly = new Set<number>();
 
@@ -52,10 +57,27 @@ export class Mm {
 		return pte;
 	}
 
+	/** Whether a huge PMD maps the page: host_pfn_mapping_level. */
+	isHuge(page: number): boolean {
+		return this.#huge.has(Math.floor(page / HUGE_PAGES));
+	}
+
+	/** The 512 pages around `page` are mapped by one PMD from now on. */
+	makeHuge(page: number): void {
+		this.#huge.add(Math.floor(page / HUGE_PAGES));
+	}
+
+	/** PMDs that meet [first, first + pages) become tables of PTEs. */
+	split(first: number, pages: number): void {
+		if (pages === 0) return;
+		for (const pmd of this.#huge) if (pmd * HUGE_PAGES < first + pages && (pmd + 1) * HUGE_PAGES > first) this.#huge.delete(pmd);
+	}
+
 	clear(page: number): void {
 		const old = this.#ptes.get(page);
 		if (old === undefined) return;
 		this.#ptes.delete(page);
+		this.split(page, 1);
 		this.#frames.unmap(old.frame);
 	}
 

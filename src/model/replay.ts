@@ -5,12 +5,16 @@ import { OperationArgs } from "../trace/arguments.js";
 import { type Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, populateNone, resolvePending } from "./fault.js";
-import type { Mm, Pte } from "./mm.js";
+import { splitFirst, splitOperation } from "./huge.js";
+import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
 
 /** Flag of struct kvm_userspace_memory_region. */
 const KVM_MEM_READONLY = 2;
+
+/** Operations on one page: a huge mapping of it is split first. */
+const ONE_PAGE: ReadonlySet<string> = new Set(["cow", "unshare", "ksmWriteProtect", "ksmReplace"]);
 
 const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };
 
@@ -121,6 +125,8 @@ export class ReferenceModel {
 			case "zap":
 			case "protect":
 			case "invalidate":
+			case "thpSplit":
+			case "thpCollapse":
 			case "fork":
 				this.#bracket(record, args);
 				return;
@@ -137,7 +143,7 @@ export class ReferenceModel {
 		const vcpu = this.#vcpu(agent);
 		if (point !== Point.end) {
 			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
-			faultBegin(this.world, vcpu, as, gfn, access, (flags & FaultFlag.filled) !== 0);
+			faultBegin(this.world, vcpu, as, gfn, access, flags);
 		}
 		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, flags);
 	}
@@ -145,6 +151,7 @@ export class ReferenceModel {
 	#promote(mm: Mm, page: number, kpage: number, flags: number): void {
 		this.world.locked = -1;
 		if ((flags & OpFlag.undone) === 0) this.world.count("ksmMerges");
+		mm.split(page, 1);
 		const pte = this.#anonymous(mm, page);
 		pte.writable = false;
 		this.world.frames.becomeKsm(pte.frame, kpage);
@@ -152,10 +159,14 @@ export class ReferenceModel {
 
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
 		for (let at = page; at < page + pages; at++) {
-			if (state === 1) mm.set(at, this.world.frames.allocate(), true);
+			mm.split(at, 1);
+			if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
 			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
 			else mm.clear(at);
 		}
+		if (state !== 3) return;
+		for (let at = page + ((HUGE_PAGES - (page % HUGE_PAGES)) % HUGE_PAGES); at + HUGE_PAGES <= page + pages; at += HUGE_PAGES)
+			mm.makeHuge(at);
 	}
 
 	/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
@@ -207,6 +218,7 @@ export class ReferenceModel {
 		const mm = world.mm(agent.mm);
 		const flags = args.get("flags");
 		const failed = (flags & OpFlag.failed) !== 0;
+		if (ONE_PAGE.has(record.name)) splitFirst(world, mm, page);
 		switch (record.name) {
 			case "ksmWriteProtect": {
 				world.count("ksmWriteProtects");
@@ -216,7 +228,7 @@ export class ReferenceModel {
 					mm,
 					page,
 					1,
-					() => (failed ? UNCHANGED : this.#writeProtect(mm, page)),
+					() => (failed ? UNCHANGED : this.#writeProtect(mm, page, (flags & OpFlag.changed) !== 0)),
 					(flags & OpFlag.kpageGiven) !== 0,
 				);
 			}
@@ -245,6 +257,10 @@ export class ReferenceModel {
 				return openOperation("fork", mm, page, args.get("pages"), () =>
 					this.#fork(mm, page, args.get("pages"), world.mm(args.get("child"))),
 				);
+			case "thpSplit":
+				return splitOperation(mm, page, args.get("pages"));
+			case "thpCollapse":
+				return openOperation("thp-collapse", mm, page, args.get("pages"), () => UNCHANGED);
 			default:
 				return openOperation("invalidate", mm, page, args.get("pages"), () => UNCHANGED);
 		}
@@ -257,9 +273,9 @@ export class ReferenceModel {
 	}
 
 	/** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
-	#writeProtect(mm: Mm, page: number): PrimaryChange {
+	#writeProtect(mm: Mm, page: number, changed: boolean): PrimaryChange {
 		const pte = this.#anonymous(mm, page);
-		if (!(pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
+		if (!(changed || pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
 		return {
 			changes: true,
 			frame: pte.frame,

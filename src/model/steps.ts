@@ -44,6 +44,8 @@ const SITE_OF: Readonly<Record<OperationKind, Site>> = {
 	protect: "protect",
 	fork: "fork",
 	invalidate: "invalidate",
+	"thp-split": "thpSplit",
+	"thp-collapse": "thpCollapse",
 };
 const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	cow: "cow",
@@ -54,6 +56,8 @@ const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	protect: "notifier",
 	fork: "notifier",
 	invalidate: "notifier",
+	"thp-split": "hugeSplit",
+	"thp-collapse": "notifier",
 };
 
 export function openOperation(
@@ -195,6 +199,8 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 		for (const run of vm.runs(operation.page, 1)) {
 			const root = vm.root(run.as);
 			const spte = root.entry(run.gfn);
+			// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
+			if (spte.huge) continue;
 			if (spte.frame !== null) {
 				flush = true;
 				world.count("notifier.changePteEffective");

@@ -1,6 +1,6 @@
 // A two-level set-associative TLB with true LRU, plain: the reference for assembly/tlb.ts.
 
-export interface TlbLevel {
+interface TlbLevel {
 	readonly sets: number;
 	readonly ways: number;
 }

@@ -3,7 +3,7 @@
 import type { Site } from "../counters.js";
 import type { ZapCause } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
-import type { Mm } from "./mm.js";
+import { HUGE_PAGES, type Mm } from "./mm.js";
 
 export interface Memslot {
 	readonly slot: number;
@@ -28,6 +28,8 @@ export interface Spte {
 	accessed: boolean;
 	/** Made by change_pte and not touched since. */
 	established: boolean;
+	/** Part of a 2 MiB leaf: its 512 entries come and go together. */
+	huge: boolean;
 	/** What made it absent. */
 	absent: "firstTouch" | ZapCause | RetryCause;
 	/** The call site whose zap made it absent. */
@@ -46,7 +48,7 @@ export class TdpRoot {
 	entry(gfn: number): Spte {
 		const known = this.#sptes.get(gfn);
 		if (known !== undefined) return known;
-		const made: Spte = { frame: null, writable: false, accessed: false, established: false, absent: "firstTouch", site: null };
+		const made: Spte = { frame: null, writable: false, accessed: false, established: false, huge: false, absent: "firstTouch", site: null };
 		this.#sptes.set(gfn, made);
 		return made;
 	}
@@ -61,6 +63,11 @@ export class TdpRoot {
 
 	addLeafTable(gfn: number): void {
 		this.#leafTables.add(Math.floor(gfn / 2 ** LEAF_TABLE_SHIFT));
+	}
+
+	/** A 2 MiB leaf takes the place of the table. */
+	removeLeafTable(gfn: number): void {
+		this.#leafTables.delete(Math.floor(gfn / 2 ** LEAF_TABLE_SHIFT));
 	}
 
 	dropTables(): void {
@@ -110,6 +117,14 @@ export class Vm {
 		const before = this.#slots.length;
 		this.#slots = this.#slots.filter((other) => other.slot !== slot || other.as !== as);
 		return this.#slots.length < before;
+	}
+
+	/** First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent; undefined if it cannot (3.6, step 7). */
+	hugeStart(as: number, gfn: number): number | undefined {
+		const slot = this.slot(as, gfn);
+		const first = gfn - (gfn % HUGE_PAGES);
+		if (slot === undefined || (slot.page - slot.gfn) % HUGE_PAGES !== 0) return undefined;
+		return first >= slot.gfn && first + HUGE_PAGES <= slot.gfn + slot.pages ? first : undefined;
 	}
 
 	slot(as: number, gfn: number): Memslot | undefined {

@@ -3,13 +3,13 @@ import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
 import { Frames } from "./frames.js";
-import { Mm } from "./mm.js";
+import { HUGE_PAGES, Mm } from "./mm.js";
 import { Tlb, type TlbGeometry } from "./tlb.js";
 import type { RetryCause, TdpRoot, Vm } from "./vm.js";
 import { Vm as VmState } from "./vm.js";
 
 /** A nested page fault between its begin and its end. */
-export interface Flight {
+interface Flight {
 	readonly as: number;
 	readonly gfn: number;
 	readonly access: Access;
@@ -147,15 +147,22 @@ export class World {
 	}
 
 	/** Remove one SPTE if it is present; says whether it was. */
-	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site): boolean {
+	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site | null): boolean {
 		const spte = root.peek(gfn);
 		if (spte === undefined || spte.frame === null) return false;
 		if (spte.established && !spte.accessed) this.count("establish.neverTouched");
-		spte.frame = null;
-		spte.writable = false;
-		spte.established = false;
-		spte.absent = cause;
-		spte.site = site;
+		// A huge leaf that overlaps the range is zapped whole (3.2).
+		const first = spte.huge ? gfn - (gfn % HUGE_PAGES) : gfn;
+		const pages = spte.huge ? HUGE_PAGES : 1;
+		for (let at = first; at < first + pages; at++) {
+			const entry = root.entry(at);
+			entry.frame = null;
+			entry.writable = false;
+			entry.established = false;
+			entry.huge = false;
+			entry.absent = cause;
+			entry.site = site;
+		}
 		this.count("spteZapped");
 		this.count(`spteZappedByCause.${cause}`);
 		return true;

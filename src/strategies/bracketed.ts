@@ -14,11 +14,13 @@ const range: readonly Step[] = [
 /** copy_page_range and a bare range flush the primary TLB elsewhere (fork: once, at the end of dup_mmap, 1.9). */
 const bare: readonly Step[] = [{ step: "range-start" }, ...plain("lock", "set-pte", "unlock"), { step: "range-end" }];
 
-export const neverEligible: Readonly<Record<"zap" | "protect" | "fork" | "invalidate", readonly Step[]>> = {
+export const neverEligible: Readonly<Record<"zap" | "protect" | "fork" | "invalidate" | "thp-split" | "thp-collapse", readonly Step[]>> = {
 	zap: range,
 	protect: range,
 	fork: bare,
 	invalidate: bare,
+	"thp-split": range,
+	"thp-collapse": range,
 };
 
 /** The operations that replace or downgrade one PTE in place: those at which change_pte may act (1.3 to 1.6). */
@@ -104,6 +106,8 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		protect: late,
 		fork: bareLate,
 		invalidate: bareLate,
+		"thp-split": late,
+		"thp-collapse": late,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),

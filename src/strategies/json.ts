@@ -1,6 +1,8 @@
 // A strategy as JSON: what `mmreplay strategies NAME` prints and `--strategies FILE` takes (docs/strategy.schema.json). Data, no code.
+
 import { BadInputError } from "../errors.js";
 import { type FieldReader, readDocument } from "../machine/fields.js";
+import { neverEligible } from "./bracketed.js";
 import { type ChangePte, encodeStrategy, OPERATION_KINDS, type OperationKind, STEP_CODES, type Step, type Strategy } from "./steps.js";
 
 const STEPS = Object.keys(STEP_CODES) as Step["step"][];
@@ -37,6 +39,8 @@ const PAIRS = [
 ] as const;
 
 function readSteps(operations: FieldReader, kind: OperationKind): Step[] {
+	// A strategy says nothing of huge pages as a rule: they are never eligible (kernel.md 1.1).
+	if ((kind === "thp-split" || kind === "thp-collapse") && !operations.has(kind)) return [...neverEligible[kind]];
 	const steps = operations.items(kind).map((value, at) => readStep(operations.item(kind, at, value)));
 	const places = (name: Step["step"]): number[] => steps.flatMap(({ step }, at) => (step === name ? [at] : []));
 	for (const [opens, closes] of PAIRS) {
@@ -80,6 +84,8 @@ export function parseStrategy(text: string, where: string): Strategy {
 			protect: of("protect"),
 			fork: of("fork"),
 			invalidate: of("invalidate"),
+			"thp-split": of("thp-split"),
+			"thp-collapse": of("thp-collapse"),
 		},
 	};
 	if (!/^[a-z0-9][a-z0-9._-]*(:[a-zA-Z]+=[a-z]+)*$/.test(strategy.name)) {

@@ -2,7 +2,18 @@
 // One table, three readers: the WASM engine, the reference model and the litmus explorer.
 
 /** Operations that have a step table. The order is the engine's and that of the first sites in counters.ts. */
-export const OPERATION_KINDS = ["cow", "unshare", "ksm-write-protect", "ksm-replace", "zap", "protect", "fork", "invalidate"] as const;
+export const OPERATION_KINDS = [
+	"cow",
+	"unshare",
+	"ksm-write-protect",
+	"ksm-replace",
+	"zap",
+	"protect",
+	"fork",
+	"invalidate",
+	"thp-split",
+	"thp-collapse",
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 /**
@@ -68,7 +79,7 @@ export const STEP_CODES = {
 	"invalidate-range": 16,
 } as const satisfies Record<Step["step"], number>;
 
-/** Parameter bits of an encoded step. */
+/** Parameter bits of an encoded step. @public: scripts/generate-constants.mjs reads it. */
 export const StepParam = {
 	/** range-start, range-end: KVM returns at once. */
 	skipKvm: 1,
@@ -102,7 +113,7 @@ function stepParam(step: Step): number {
 	);
 }
 
-/** Bytes of one step list in the engine's tables: at most 15 steps of (code, param), zero-terminated. */
+/** Bytes of one step list in the engine's tables: at most 15 steps of (code, param), zero-terminated. @public: scripts/generate-constants.mjs reads it. */
 export const STEP_LIST_BYTES = 32;
 
 /** A strategy as the engine reads it: for each of OPERATION_KINDS in order, STEP_LIST_BYTES bytes. */

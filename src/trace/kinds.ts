@@ -78,7 +78,7 @@ export const Operation = {
 	protect: { code: 10, args: ["point", "window", "pages", "event", "flags"] },
 	/** A notifier range of which the capture does not say what it did to the PTEs: they stay. */
 	invalidate: { code: 11, args: ["point", "window", "pages", "event"] },
-	/** State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page. No kernel event. */
+	/** State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings. No kernel event. */
 	populate: { code: 12, args: ["pages", "state"] },
 	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: KVM_MEM_*. */
 	memslot: { code: 13, args: ["slot", "as", "gfn", "pages", "flags"] },
@@ -86,6 +86,10 @@ export const Operation = {
 	mark: { code: 14, args: ["phase", "edge", "label"] },
 	/** fork of an mm (1.9): `pages` from `page` are shared with mm `child`. */
 	fork: { code: 15, args: ["point", "window", "pages", "event", "child"] },
+	/** __split_huge_pmd (1.15): a huge mapping becomes 512 PTEs with the same pages. */
+	thpSplit: { code: 17, args: ["point", "window", "pages", "event"] },
+	/** khugepaged's collapse (1.15): the PTEs of a 2 MiB range are moved to one huge page. */
+	thpCollapse: { code: 18, args: ["point", "window", "pages", "event"] },
 	/** An mm is gone (exit_mmap after its notifiers were released). */
 	exit: { code: 16, args: [] },
 
@@ -124,6 +128,8 @@ export const FaultFlag = {
 	deriveCopy: 4,
 	/** It installed although a bracket ended after its kvm_page_fault: the sequence was read after that end (kernel.md 3.6, steps 5 and 6). */
 	lateSnapshot: 8,
+	/** Its SPTE is a 2 MiB one: the host maps the page by a huge PMD (host_pfn_mapping_level). */
+	huge: 16,
 } as const;
 
 /** Flags of the operations. */
@@ -144,6 +150,8 @@ export const OpFlag = {
 	unlocks: 64,
 	/** ksmPromote, ksmReplace: the merge was undone before the page entered the stable tree (break_cow after a failed pair). */
 	undone: 128,
+	/** ksmWriteProtect: change_pte is recorded in its bracket, so it changed the PTE, whatever the model derives. */
+	changed: 256,
 } as const;
 
 /** Bits of an SPTE as recorded. */

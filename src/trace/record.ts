@@ -20,7 +20,7 @@ interface RecordBase {
 	readonly offset?: number | undefined;
 }
 
-export interface AccessRecord extends RecordBase {
+interface AccessRecord extends RecordBase {
 	readonly kind: "access";
 	readonly access: Access;
 }

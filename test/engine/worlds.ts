@@ -19,6 +19,7 @@ interface Places {
 /** Pages that a world has: enough to cross a leaf table, few enough to meet. */
 const PAGES = 10;
 const CHILD_MM = 2;
+const HUGE_PAGES = 512;
 
 const agentOf = (kind: AgentKind, fields: Partial<Omit<Agent, "kind">>): Agent => ({ kind, vm: 0, vcpu: 0, mm: 0, thread: 0, ...fields });
 
@@ -40,10 +41,10 @@ const window = fc.nat(2);
 const event = fc.nat(7);
 /** Mostly the accesses that a guest makes. */
 const guestKind: fc.Arbitrary<Access> = fc.oneof(
-	{ weight: 12, arbitrary: fc.constantFrom(Access.guestRead, Access.guestWrite, Access.guestFetch) },
-	fc.constantFrom(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
+	{ weight: 12, arbitrary: fc.constantFrom<Access[]>(Access.guestRead, Access.guestWrite, Access.guestFetch) },
+	fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
 );
-const hostKind: fc.Arbitrary<Access> = fc.constantFrom(Access.hostRead, Access.hostWrite);
+const hostKind: fc.Arbitrary<Access> = fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite);
 
 interface Arbitraries {
 	readonly guest: fc.Arbitrary<Agent>;
@@ -54,6 +55,9 @@ interface Arbitraries {
 	readonly page: fc.Arbitrary<number>;
 	/** Pages of a range: few, or more than the world has. */
 	readonly pages: fc.Arbitrary<number>;
+	/** Where a huge page around the world's pages, and the 2 MiB of guest memory around its gfns, begin. */
+	readonly block: number;
+	readonly gfnBlock: number;
 }
 
 function arbitraries({ hva, gfn }: Places): Arbitraries {
@@ -68,6 +72,8 @@ function arbitraries({ hva, gfn }: Places): Arbitraries {
 		gfn: fc.oneof({ weight: 4, arbitrary: fc.nat(PAGES - 1) }, fc.nat(PAGES + 4)).map((at) => gfn + at),
 		page: fc.nat(PAGES).map((at) => hva + at),
 		pages: fc.oneof({ weight: 6, arbitrary: fc.nat(PAGES) }, fc.constantFrom(600, 2 ** 24, 2 ** 40)),
+		block: hva - (hva % HUGE_PAGES),
+		gfnBlock: gfn - (gfn % HUGE_PAGES),
 	};
 }
 
@@ -87,7 +93,7 @@ function accesses(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 function faults(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	return [
 		fc
-			.tuple(of.guest, of.gfn, fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 })), guestKind, fc.nat(15))
+			.tuple(of.guest, of.gfn, fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 })), guestKind, fc.nat(31))
 			.map(([agent, gfn, at, access, flags]) => operation("fault", agent, gfn, [at, access, flags])),
 		fc
 			.tuple(of.guest, of.gfn, guestKind, fc.nat(1))
@@ -99,7 +105,7 @@ function ksm(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	const kpage = fc.nat(3);
 	return [
 		fc
-			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.kpageGiven, OpFlag.failed, OpFlag.unlocks))
+			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.kpageGiven, OpFlag.failed, OpFlag.unlocks, OpFlag.changed))
 			.map(([agent, page, ...args]) => operation("ksmWriteProtect", agent, page, args)),
 		fc
 			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.failed, OpFlag.zeroPage, OpFlag.undone), kpage)
@@ -133,6 +139,8 @@ function mmOperations(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 			.tuple(of.mm, of.page, point, window, of.pages, event, fc.oneof({ weight: 4, arbitrary: fc.constant(CHILD_MM) }, fc.nat(1)))
 			.map(([agent, page, ...args]) => operation("fork", agent, page, args)),
 		of.mm.map((agent) => operation("exit", agent, 0, [])),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("thpSplit", agent, page, args)),
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation("thpCollapse", agent, page, args)),
 	];
 }
 
@@ -142,6 +150,13 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(1, 2))
 			.map(([agent, page, ...args]) => operation("memslot", agent, page, args)),
 		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(3)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
+		// A slot and huge pages that are congruent, and some that are not.
+		fc
+			.tuple(of.vm, fc.constantFrom(0, 1, 512), fc.constantFrom(0, 1, 512), fc.constantFrom(512, 1024, 1030), fc.nat(1))
+			.map(([agent, page, gfn, pages, as]) => operation("memslot", agent, of.block + page, [3, as, of.gfnBlock + gfn, pages, 0])),
+		fc
+			.tuple(of.mm, fc.constantFrom(0, 5, 512), fc.constantFrom(512, 600, 1024))
+			.map(([agent, page, pages]) => operation("populate", agent, of.block + page, [pages, 3])),
 		fc
 			.tuple(of.mm, fc.nat(3), fc.nat(2), fc.constantFrom("", "warm", "merge"))
 			.map(([agent, phase, edge, label]) => operation("mark", agent, 0, [phase, edge, 0], label)),

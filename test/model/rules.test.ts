@@ -132,6 +132,52 @@ describe("kernel.md 1: the call sites", () => {
 	});
 });
 
+describe("kernel.md 1.15 and 3.6: huge pages", () => {
+	const huge = op("populate", mm, SLOT_PAGE, 512, 3);
+	const split = op("thpSplit", mm, SLOT_PAGE, Point.whole, 0, 512, 1);
+
+	it("1.15 given a huge mapping, then one exit maps all of its 512 pages", () => {
+		const counter = replayed("drop", [slot(), huge, read(0), write(7), read(511)]);
+		expect([counter("vmexits"), counter("spteInstalled")]).toEqual([1, 1]);
+	});
+
+	it("1.15 given a huge mapping that KSM splits, then every page exits again at 4K, in all strategies alike", () => {
+		const records = [slot(), huge, read(0), split, read(0), read(1), write(2)];
+		expect(exits(ALL, records)).toEqual([4, 4, 4, 4, 4, 4]);
+		const counter = replayed("fix", records);
+		expect([
+			counter("spteZappedByCause.hugeSplit"),
+			counter("vmexitsByCause.hugeSplit.read"),
+			counter("vmexitsByCause.hugeSplit.write"),
+		]).toEqual([1, 2, 1]);
+	});
+
+	it("I-17 given an event on one page of a huge leaf, then the whole leaf goes", () => {
+		const counter = replayed("drop", [slot(), huge, read(0), op("invalidate", mm, SLOT_PAGE + 9, Point.whole, 0, 1, 1), read(0)]);
+		expect([counter("vmexits"), counter("spteZapped")]).toEqual([2, 1]);
+	});
+
+	it("3.6 given hva and gpa that are not congruent, then a huge page is mapped at 4K", () => {
+		const odd = op("memslot", vm, SLOT_PAGE, 1, 0, SLOT_GFN + 1, 1023, 0);
+		const counter = replayed("drop", [odd, huge, read(1), read(2)]);
+		expect(counter("vmexits")).toBe(2);
+	});
+
+	it("3.6 given a recorded fault whose SPTE is a huge one, then its neighbours are mapped too", () => {
+		const fault = op("fault", guest, SLOT_GFN + 3, Point.whole, Access.guestWrite, FaultFlag.huge);
+		const next = op("fault", guest, SLOT_GFN + 4, Point.whole, Access.guestWrite, 0);
+		expect(replayed("drop", [slot(), fault, next])("vmexits")).toBe(1);
+	});
+
+	it("3.4 given a leaf table that a huge leaf replaces, then there is a flush", () => {
+		const small = op("fault", guest, SLOT_GFN + 3, Point.whole, Access.guestWrite, 0);
+		const collapse = op("thpCollapse", mm, SLOT_PAGE, Point.whole, 0, 512, 1);
+		const large = op("fault", guest, SLOT_GFN + 3, Point.whole, Access.guestWrite, FaultFlag.huge);
+		const counter = replayed("drop", [slot(), small, collapse, large]);
+		expect([counter("vmexits"), counter("flush.guestTlb")]).toEqual([2, 2]);
+	});
+});
+
 describe("kernel.md 3: KVM", () => {
 	it("3.1 given a range outside every memslot, then there is no lock, no count, no sequence", () => {
 		const counter = replayed("drop", [slot(), op("zap", mm, 0x90, Point.whole, 0, 4, 0)]);

@@ -1,0 +1,70 @@
+// Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, and the 2 MiB leaf that KVM makes of it.
+import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { beginOperation, commitOperation, endOperation, type Operation, openOperation } from "./steps.js";
+import type { TdpRoot, Vm } from "./vm.js";
+import type { World } from "./world.js";
+
+const firstOf = (page: number): number => page - (page % HUGE_PAGES);
+
+/** __split_huge_pmd as an operation: the PTEs keep their pages. */
+export function splitOperation(mm: Mm, page: number, pages: number): Operation {
+	return openOperation("thp-split", mm, page, pages, () => ({
+		changes: true,
+		frame: null,
+		writable: false,
+		apply: () => mm.split(page, pages),
+	}));
+}
+
+/** What works on one page of a huge mapping splits it first, in a bracket of its own; nothing to do where the trace has the split. */
+export function splitFirst(world: World, mm: Mm, page: number): void {
+	if (!mm.isHuge(page)) return;
+	const operation = splitOperation(mm, firstOf(page), HUGE_PAGES);
+	beginOperation(world, operation);
+	commitOperation(world, operation);
+	endOperation(world, operation);
+}
+
+/** The 512 pages around `page` are there, and one PMD maps them. */
+export function populateHuge(world: World, mm: Mm, page: number): void {
+	if (mm.isHuge(page)) return;
+	const first = firstOf(page);
+	for (let at = first; at < first + HUGE_PAGES; at++)
+		if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
+	mm.makeHuge(page);
+}
+
+/** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf. */
+export function setLeaf(world: World, vm: Vm, as: number, gfn: number, page: number, pte: Pte): void {
+	const root = vm.root(as);
+	const first = vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
+	if (first === undefined) {
+		dropHugeLeaf(world, vm, root, gfn);
+		world.count(root.entry(gfn).frame === null ? "spteInstalled" : "spteChanged");
+		setSpte(vm, as, gfn, pte, false);
+		root.addLeafTable(gfn);
+		return;
+	}
+	world.count(root.entry(gfn).frame === null ? "spteInstalled" : "spteChanged");
+	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level).
+	if (root.hasLeafTable(first)) world.flushGuest(vm, null);
+	root.removeLeafTable(first);
+	for (let at = 0; at < HUGE_PAGES; at++) {
+		const other = vm.mm.get(page - gfn + first + at);
+		if (other !== undefined) setSpte(vm, as, first + at, other, true);
+	}
+}
+
+/** A 2 MiB leaf where a table is needed is zapped (kvm_tdp_mmu_map). */
+function dropHugeLeaf(world: World, vm: Vm, root: TdpRoot, gfn: number): void {
+	if (root.entry(gfn).huge && world.zapSpte(root, gfn, "other", null)) world.flushGuest(vm, null);
+}
+
+function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void {
+	const spte = vm.root(as).entry(gfn);
+	spte.frame = pte.frame;
+	spte.writable = pte.writable && !vm.readOnly(as, gfn);
+	spte.accessed = true;
+	spte.established = false;
+	spte.huge = huge;
+}
