@@ -1,5 +1,5 @@
 // npm test: set-up, then the checks and the unit suites, all of them even where one fails.
-// --ci: only the suites that need ../shared or a system package. --summary FILE: the counts, as JSON. All else goes to vitest.
+// --ci: only the suites that need ../shared or a system package; --browser: only those in Chromium. --summary FILE: the counts, as JSON. All else goes to vitest.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -15,6 +15,7 @@ function take(name, following) {
 }
 
 const ci = take("--ci", 0).length > 0;
+const browser = take("--browser", 0).length > 0;
 const [, summary] = take("--summary", 1);
 await setUp();
 
@@ -53,9 +54,9 @@ async function suites(project, args) {
 	results.push(counts);
 }
 
-if (ci) {
-	await suites("ci", ["--passWithNoTests", ...args]);
-} else {
+if (ci) await suites("ci", ["--passWithNoTests", ...args]);
+else if (browser) await suites("browser", args);
+else {
 	for (const each of checks) await check(each);
 	await suites("unit", args);
 }
