@@ -14,8 +14,9 @@ import {
 	ZERO_PAGE,
 } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
+import { flushThreads } from "./host";
 import { splitRange } from "./huge";
-import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
+import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { canProtect, changePte, clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
@@ -112,6 +113,8 @@ export function apply(op: Operation): void {
 		if ((pte & Bit.present) != 0) share(frameOf(pte), newFrame);
 		setPte(mm, page, newFrame, false);
 	} else applyRange(op);
+	// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns (1.9).
+	if (kind == Kind.fork) flushThreads(mm, page, NODE_ENTRIES);
 }
 
 function applyRange(op: Operation): void {

@@ -310,6 +310,8 @@ export class ReferenceModel {
 
 	/** copy_present_pte: both sides read-only and shared; the pages that `parent` has are counted once more (1.9). */
 	#fork(parent: Mm, page: number, pages: number, child: Mm): PrimaryChange {
+		// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns.
+		this.world.dropHostTlbs(parent.id);
 		return rangeChange(parent, page, pages, (at) => {
 			const pte = parent.get(at);
 			if (pte === undefined) return;

@@ -136,6 +136,11 @@ export class World {
 		}
 	}
 
+	/** The CPUs' TLBs of an mm are emptied by a flush that is not one of the operation's steps. */
+	dropHostTlbs(mm: number): void {
+		for (const [key, tlb] of this.hostTlbs) if (key.startsWith(`${mm}.`)) tlb.flush();
+	}
+
 	/** kvm_flush_remote_tlbs (3.8). `deferred`: requested only, for each vCPU to do at its next exit. */
 	flushGuest(vm: Vm, site: Site | null, deferred = false): void {
 		this.count("flush.guestTlb");

@@ -111,6 +111,12 @@ describe("kernel.md 1: the call sites", () => {
 		expect(replayed("fix", [slot(), filled(0, 4), write(0), fork, gone, write(0)])("cowReuses")).toBe(1);
 	});
 
+	it("1.9 given a page that the host has written, when it forks and writes again, then the CPU's stale entry does not let it through", () => {
+		const fork = op("fork", mm, SLOT_PAGE, Point.whole, 0, 4, 3, 9);
+		const counter = replayed("drop", [slot(), filled(0, 4), hostWrite(1), fork, hostWrite(1)]);
+		expect([counter("cowCopies.shared"), counter("hostFaults")]).toEqual([1, 1]);
+	});
+
 	it("1.10 given untouched memory, when the guest reads and then writes, then it exits three times, or two where change_pte maps the copy", () => {
 		expect(exits(ALL, [slot(), read(), write()])).toEqual([3, 3, 3, 2, 3, 2]);
 	});
