@@ -14,6 +14,7 @@ import { type CompareFiles, compareDocument, openRun, writeFiles } from "./compa
 import { openInput } from "./input.js";
 import { type CaptureFlags, captureOptions, type TableFlags, withCapture, withVoice } from "./options.js";
 import { type Voice, voiceOf, writeError, writeJson, writeOut } from "./output.js";
+import { expectOwnOutputs } from "./overwrite.js";
 import { writePerfetto } from "./perfettofile.js";
 import { replayHeld } from "./replayed.js";
 
@@ -67,6 +68,9 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	// Read first: nobody wants to wait for a replay to hear that a file is not there.
 	const before = options.baselineRun === undefined ? undefined : openRun(options.baselineRun);
 	checkColumns(options.columns);
+	const { output, html, csv, series, markdown, perfetto, costs: costFile } = options;
+	const inputs = [...paths, options.baselineRun, options.machine, costFile].filter((path) => path !== undefined);
+	expectOwnOutputs(inputs, [output, html, csv, series, markdown, perfetto], options.json === true);
 	if (options.perfetto !== undefined && paths.length > 1) throw new UsageError("one trace makes one time line", { where: "--perfetto" });
 	const comparisons: Comparison[] = [];
 	for (const path of paths) {

@@ -1,5 +1,6 @@
 // mmreplay import: a capture becomes a trace.
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import { plural } from "../report/numbers.js";
@@ -13,6 +14,7 @@ import { type CaptureOptions, expectFile, importInto } from "./capture.js";
 import { isTrace } from "./input.js";
 import { type VoiceOptions, withVoice } from "./options.js";
 import { voiceOf, warn, writeError, writeJson, writeOut } from "./output.js";
+import { expectOwnOutputs } from "./overwrite.js";
 
 interface ImportOptions extends VoiceOptions, CaptureOptions {
 	readonly output: string;
@@ -62,6 +64,7 @@ async function run(sources: readonly string[], options: ImportOptions): Promise<
 			throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
 		}
 	}
+	expectOwnOutputs(filesRead(sources, options), [options.output]);
 	const { header, written } = await importInto(
 		sources,
 		options,
@@ -75,6 +78,15 @@ async function run(sources: readonly string[], options: ImportOptions): Promise<
 	for (const warning of header.warnings) warn(voice, warning);
 	const say = options.output === "-" ? writeError : (line: string): void => writeOut(`${line}\n`);
 	if (options.output !== "-" || !voice.quiet) for (const line of lines(header, written, options.output)) say(line);
+}
+
+/** Every file that an import may read. */
+function filesRead(sources: readonly string[], options: ImportOptions): string[] {
+	const beside = [options.stats, options.events, options.memslots].filter((path) => path !== undefined);
+	const files = sources
+		.filter((source) => source !== "-")
+		.flatMap((source) => (statSync(source).isDirectory() ? readdirSync(source).map((name) => join(source, name)) : [source]));
+	return [...files, ...(options.access ?? []), ...beside];
 }
 
 /** Kinds are counted in the file that was written; what went down a pipe is gone. */

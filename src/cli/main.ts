@@ -1,6 +1,6 @@
 // The command line: picks the command, loads its code and nothing else, and turns whatever goes wrong into one line and an exit status.
 import { Command, CommanderError } from "commander";
-import { MmreplayError, UsageError } from "../errors.js";
+import { LimitError, MmreplayError, UsageError } from "../errors.js";
 import { COMMANDS, type CommandEntry } from "./commands.js";
 import { writeError, writeOut } from "./output.js";
 import { didYouMean } from "./suggest.js";
@@ -75,13 +75,15 @@ async function run(argv: readonly string[]): Promise<void> {
 	}
 }
 
-function isClosedPipe(error: unknown): boolean {
-	return error instanceof Error && "code" in error && error.code === "EPIPE";
+function isSystemError(error: unknown, code: string): boolean {
+	return error instanceof Error && "code" in error && error.code === code;
 }
 
 /** Say what went wrong; the exit status that it means. */
 function report(error: unknown): number {
-	if (isClosedPipe(error)) return 0;
+	// A closed pipe ends quietly.
+	if (isSystemError(error, "EPIPE")) return 0;
+	if (isSystemError(error, "ENOSPC")) return report(new LimitError("no room left for the output", { where: "standard output" }));
 	const debug = (process.env.MMREPLAY_DEBUG ?? "") === "1";
 	if (error instanceof MmreplayError) {
 		writeError(`mmreplay: error: ${error.message}`);

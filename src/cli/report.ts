@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.js";
 import { type CompareFiles, openRun, save, writeReports } from "./comparefiles.js";
 import { withVoice } from "./options.js";
+import { expectOwnOutputs } from "./overwrite.js";
 import { interactivePage } from "./pages.js";
 
 interface ReportOptions extends Omit<CompareFiles, "html"> {
@@ -29,6 +30,7 @@ function report(paths: string[], { output, interactive, ...others }: ReportOptio
 	}
 	if (paths.length === 0)
 		throw new UsageError("no saved run is named", { where: "report", hint: "mmreplay compare -o RUN.json saves one" });
+	expectOwnOutputs(paths, [output, others.csv, others.series, others.markdown]);
 	const wanted = { ...others, ...(output === undefined ? {} : { html: output }) };
 	if ([wanted.html, wanted.csv, wanted.series, wanted.markdown].every((path) => path === undefined)) {
 		throw new UsageError("nothing to write", { where: "report", hint: "-o FILE.html; or --markdown, --csv, --series FILE" });

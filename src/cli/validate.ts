@@ -7,6 +7,7 @@ import { type ValidationReport, validate } from "../trace/validate.js";
 import { expectFile } from "./capture.js";
 import { type VoiceOptions, withVoice } from "./options.js";
 import { writeError, writeJson, writeOut } from "./output.js";
+import { expectOwnOutputs } from "./overwrite.js";
 
 interface ValidateOptions extends VoiceOptions {
 	salvage?: boolean;
@@ -65,6 +66,7 @@ function save(path: string, options: ValidateOptions): void {
 	if (output === "-" && options.json === true) {
 		throw new UsageError("standard output cannot take both the trace and the report", { where: "--output - --json" });
 	}
+	expectOwnOutputs([path], [output]);
 	const { written, report } = salvageTo(path, output);
 	if (options.json === true) {
 		writeJson({ schema: SCHEMA, path, output, written, ...report });

@@ -36,6 +36,8 @@ export interface AccessLog {
 	readonly phases: Map<number, LoggedPhase>;
 	readonly source: SourceDigest;
 	readonly warnings: string[];
+	/** Lines whose number within their phase and actor is not the next one: some are missing, doubled or out of order. */
+	readonly gaps: number;
 }
 
 const VM = /^# vm (\d+) pid (\d+)/;
@@ -49,6 +51,7 @@ export async function readAccessLog(path: string): Promise<AccessLog> {
 	const warnings: string[] = [];
 	let vm = -1;
 	let pid = -1;
+	let gaps = 0;
 	for await (const lines of readLines(path, source)) {
 		for (const line of lines) {
 			const { text } = line;
@@ -64,7 +67,7 @@ export async function readAccessLog(path: string): Promise<AccessLog> {
 			}
 			if (text === "") continue;
 			const words = text.split(" ");
-			const [phaseText, vmText, actor, , letter = "", gpa, hva, value] = words;
+			const [phaseText, vmText, actor, index, letter = "", gpa, hva, value] = words;
 			if (words.length !== 8 || Number.isNaN(Number(phaseText)) || Number.isNaN(Number(hva))) {
 				if (!line.complete) {
 					warnings.push(`${source.name || path}: the last line is cut off and was left out`);
@@ -82,6 +85,8 @@ export async function readAccessLog(path: string): Promise<AccessLog> {
 				phase = { guest: [], host: [], operations: [] };
 				phases.set(number, phase);
 			}
+			const before = actor === "guest" ? phase.guest.length : actor === "host" ? phase.host.length : Number(index);
+			if (Number(index) !== before) gaps++;
 			if (actor === "guest") phase.guest.push({ host: false, write: letter === "W", gpa: Number(gpa), hva: Number(hva) });
 			else if (actor === "host") phase.host.push({ host: true, write: letter === "W", gpa: Number(gpa), hva: Number(hva) });
 			else phase.operations.push({ letter, hva: Number(hva), bytes: Number(value) });
@@ -92,5 +97,5 @@ export async function readAccessLog(path: string): Promise<AccessLog> {
 			where: path,
 			hint: "is this an access log of the rig?",
 		});
-	return { vm, pid, slots, phases, source, warnings };
+	return { vm, pid, slots, phases, source, warnings, gaps };
 }

@@ -105,7 +105,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input?.kvm !== false) checkVms(host, tracker, logs, warnings);
-	checkPhases(spans, logs, stats?.rows ?? [], warnings);
+	const short = checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
 	const emitter = new Emitter(sink, clock.at, !tracker.items.some((item) => item.kind === "bracket"));
 	emitter.before(host.vms, logs.length > 0, (input?.known.length ?? 0) > 0);
@@ -126,7 +126,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		clock: facts?.clock ?? "tracefs",
 		clockResolutionNs: facts?.clockResolutionNs ?? 1000,
 		durationNs: clock.at(tracker.at),
-		access: logs.length > 0 ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
+		access: logs.length > 0 && !short ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
 		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
 		losses,
@@ -255,16 +255,43 @@ function checkVms(host: CapturedHost, tracker: Tracker, logs: readonly AccessLog
 		});
 }
 
-/** Phases that the logs or the counters have and the trace does not reach. */
-function checkPhases(spans: readonly PhaseSpan[], logs: readonly AccessLog[], rows: readonly PhaseCounters[], warnings: string[]): void {
+/** Phases that the logs or the counters have and the trace does not reach; true where there are any. */
+function checkPhases(spans: readonly PhaseSpan[], logs: readonly AccessLog[], rows: readonly PhaseCounters[], warnings: string[]): boolean {
 	const reached = new Set(spans.map((span) => span.number));
 	const logged = [...new Set([...logs.flatMap((log) => [...log.phases.keys()]), ...rows.map((row) => row.phase)])];
 	const missing = logged.filter((phase) => !reached.has(phase)).sort((a, b) => a - b);
 	const [first] = missing;
-	if (first === undefined) return;
+	if (first === undefined) return false;
 	warnings.push(
 		`the trace does not reach ${missing.length} phases of the logs (the first: ${first}): it is cut off or has no marks; their accesses were left out`,
 	);
+	return true;
+}
+
+/** Kinds of phase whose accesses are all in the logs: guest, host, both; others pass over pages by the rig's own loops (data page). */
+const LOGGED_KIND = /^[GHB]/;
+
+/** Accesses that the logs should have and do not: lines out of their numbering, phases with fewer than the rig made; true where any. */
+function checkLogs(logs: readonly AccessLog[], rows: readonly PhaseCounters[], warnings: string[]): boolean {
+	const before = warnings.length;
+	for (const log of logs)
+		if (log.gaps > 0)
+			warnings.push(
+				`${log.source.name}: ${log.gaps} lines are not at the place that they number: lines before them are missing or doubled`,
+			);
+	if (logs.length === 0) return false;
+	const shorts = rows.filter((row) => {
+		if (!LOGGED_KIND.test(row.kind)) return false;
+		const phases = logs.filter((log) => row.vm < 0 || log.vm === row.vm).map((log) => log.phases.get(row.phase));
+		const count = (actor: "guest" | "host"): number => phases.reduce((sum, phase) => sum + (phase?.[actor].length ?? 0), 0);
+		return count("guest") < row.guestAccesses || count("host") < row.hostAccesses;
+	});
+	const [first] = shorts;
+	if (first !== undefined)
+		warnings.push(
+			`the access logs have fewer accesses than the rig made in ${shorts.length} phases (the first: ${first.phase}): a log is missing or cut off`,
+		);
+	return warnings.length > before;
 }
 
 /** One observation a recorded fault, with the class that the capture's own SPTEs give it. */

@@ -11,15 +11,15 @@ const GFN = "[0-9a-f]{1,10}";
 const SHAPES: Readonly<Record<string, RegExp>> = {
 	kvm_page_fault: new RegExp(`^vcpu \\d{1,5} rip ${HEX} address ${GPA} error_code ${HEX}( |$)`),
 	kvm_tdp_mmu_spte_changed: new RegExp(`^as id [01] gfn ${GFN} level [1-6] old_spte [0-9a-f]{1,16} new_spte [0-9a-f]{1,16}( |$)`),
-	mn_range_start: new RegExp(`\\bstart=${HEX} (.* )?end=${HEX}( flags=${HEX})?( event=\\d{1,2})?( |$)`),
-	mn_range_end: new RegExp(`\\bstart=${HEX}( |$)`),
-	mn_change_pte: new RegExp(`\\baddr=${HEX}( pte=${HEX})?( |$)`),
-	wp_page_copy: new RegExp(`\\baddr=${HEX}( |$)`),
-	ksm_try_to_merge_one_page_ret: /\bret=(-?\d+|0x[0-9a-f]+)( |$)/,
-	ksm_stable_tree_append: new RegExp(`\\baddr=${HEX}( |$)`),
-	ksm_break_ksm: new RegExp(`\\baddr=${HEX}( |$)`),
-	kvm_set_memory_region: new RegExp(`\\bslot=${HEX} (.* )?gpa=${GPA} (.* )?hva=${HEX}( |$)`),
-	page_fault_user: new RegExp(`\\baddress=${HEX} (.* )?error_code=${HEX}( |$)`),
+	mn_range_start: new RegExp(`(?:^|\\s)start=${HEX} (.* )?end=${HEX}( flags=${HEX})?( event=\\d{1,2})?( |$)`),
+	mn_range_end: new RegExp(`(?:^|\\s)start=${HEX}( |$)`),
+	mn_change_pte: new RegExp(`(?:^|\\s)addr=${HEX}( pte=${HEX})?( (?!pte=)|$)`),
+	wp_page_copy: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
+	ksm_try_to_merge_one_page_ret: /(?:^|\s)ret=(-?\d+|0x[0-9a-f]+)( |$)/,
+	ksm_stable_tree_append: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
+	ksm_break_ksm: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
+	kvm_set_memory_region: new RegExp(`(?:^|\\s)slot=${HEX} (.* )?gpa=${GPA} (.* )?hva=${HEX}( |$)`),
+	page_fault_user: new RegExp(`(?:^|\\s)address=${HEX} (.* )?error_code=${HEX}( |$)`),
 };
 
 const MAX_NS = Number.MAX_SAFE_INTEGER;

@@ -9,6 +9,11 @@ export interface PhaseCounters {
 	readonly growth: ReadonlyMap<string, number>;
 	/** 0: guest and host disagreed about a page in this phase (racez). */
 	readonly ok: boolean;
+	/** The VM whose phase it was; -1: all of them. */
+	readonly vm: number;
+	/** Accesses that the rig says it made. */
+	readonly guestAccesses: number;
+	readonly hostAccesses: number;
 }
 
 const KVM = ["pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pf_emulate"] as const;
@@ -17,6 +22,9 @@ interface Row {
 	phase?: number;
 	kind?: string;
 	ok?: number;
+	vm?: number;
+	guest_n?: number;
+	host_n?: number;
 	vmstat?: Record<string, number>;
 	kvm?: Record<string, number>[];
 }
@@ -56,7 +64,15 @@ export async function readStats(path: string): Promise<{ rows: PhaseCounters[]; 
 			if (before !== null && row.kind !== "end") {
 				const growth = new Map<string, number>();
 				for (const [name, value] of now) growth.set(name, value - (before.get(name) ?? 0));
-				rows.push({ phase: row.phase, kind: row.kind ?? "", growth, ok: row.ok !== 0 });
+				rows.push({
+					phase: row.phase,
+					kind: row.kind ?? "",
+					growth,
+					ok: row.ok !== 0,
+					vm: row.vm ?? -1,
+					guestAccesses: row.guest_n ?? 0,
+					hostAccesses: row.host_n ?? 0,
+				});
 			}
 			before = now;
 		}

@@ -15,7 +15,7 @@ const MAX_SETTLED = 1 << 20;
 /** FAULT_FLAG_USER, _REMOTE, _INTERRUPTIBLE, _UNSHARE (include/linux/mm_types.h). */
 const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as const;
 /** PFERR_* of kvm_page_fault's error_code. */
-const ErrorCode = { write: 2, reserved: 8, fetch: 16 } as const;
+const ErrorCode = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
 
 /** What a bracket's zap of an SPTE counts as. */
 export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
@@ -327,11 +327,17 @@ export class Tracker {
 
 	hostFault(task: Task, text: string): void {
 		const hva = hex(field(text, "address"));
-		const write = (hex(field(text, "error_code")) & ErrorCode.write) !== 0;
+		const errorCode = hex(field(text, "error_code"));
+		const write = (errorCode & ErrorCode.write) !== 0;
 		const page = pageOf(hva);
 		const met = task.vm !== null ? [task.vm] : this.host.vms;
 		const vm = met.find((candidate) => candidate.hits(page, 1));
 		if (vm === undefined) return;
+		// The first that is heard of the page is that it has no PTE: it had none at the start.
+		if ((errorCode & ErrorCode.present) === 0 && !vm.settled.has(page)) {
+			vm.holes.add(page);
+			vm.settled.add(page);
+		}
 		this.observe("hostFault", vm, 0, page, [write ? 1 : 0]);
 		this.hostFaults.push({ at: this.at, vm, hva, write });
 	}

@@ -2,6 +2,8 @@
 import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { MAIN, mmreplay } from "./process.js";
 import { fixture, memslot, read, withFolder, writeTrace } from "./traces.js";
@@ -188,6 +190,47 @@ describe("captures", () => {
 			expect(ended.status).toBe(3);
 			expect(ended.stderr).toMatch(/no trace events/);
 			expect(existsSync(join(folder, "t.mmtrace"))).toBe(false);
+		});
+	});
+});
+
+describe("outputs", () => {
+	it.each([
+		["the trace that is read", (at: string) => ["compare", at, "--json", "-o", at]],
+		["a second output", (at: string) => ["compare", at, "--csv", `${at}.x`, "--markdown", `${at}.x`]],
+		["another document on standard output", (at: string) => ["compare", at, "--json", "--csv", "-"]],
+	])("never overwrite %s", async (_, words) => {
+		await withFolder(async (folder) => {
+			const path = join(folder, "t.mmtrace");
+			copyFileSync(TRACE, path);
+			const ended = await mmreplay(words(path));
+			expect(ended.status).toBe(2);
+			expect(ended.stdout).toBe("");
+			expect(readFileSync(path).equals(readFileSync(TRACE))).toBe(true);
+		});
+	});
+
+	it.runIf(existsSync("/dev/full"))("on a full disk end with the status of a limit", async () => {
+		const ended = await mmreplay(["compare", TRACE, "-o", "/dev/full"]);
+		expect(ended.status).toBe(4);
+		expect(ended.stderr).toMatch(/no room for the file/);
+	});
+});
+
+describe("an access log that lost lines", () => {
+	const capture = fileURLToPath(new URL("../fixtures/captures/stock-tiny", import.meta.url));
+	it.each([
+		["from its middle", (lines: string[]) => lines.toSpliced(99, 1), /not at the place that they number/],
+		["from its end", (lines: string[]) => lines.slice(0, -40), /fewer accesses than the rig made/],
+	])("%s is not called complete", async (_, lose, warning) => {
+		await withFolder(async (folder) => {
+			for (const name of ["trace.txt.gz", "stats.jsonl", "events.txt"]) copyFileSync(join(capture, name), join(folder, name));
+			const log = gunzipSync(readFileSync(join(capture, "access.vm0.txt.gz"))).toString();
+			writeFileSync(join(folder, "access.vm0.txt"), `${lose(log.trimEnd().split("\n")).join("\n")}\n`);
+			const ended = await mmreplay(["import", folder, "-o", join(folder, "t.mmtrace")]);
+			expect(ended.status).toBe(0);
+			expect(ended.stderr).toMatch(warning);
+			expect(ended.stdout).toMatch(/^accesses inferred/m);
 		});
 	});
 });
