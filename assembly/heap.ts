@@ -77,7 +77,7 @@ export function give(block: usize, bytes: usize): void {
 	store<u32>(list, <u32>block);
 }
 
-/** A block of `bytes` for `wanted` bytes: the same where it is large enough, else twice the size with the old content. */
+/** A block of `wanted` bytes with the content of `block`, which had `bytes` and is given back; 0: there was none. */
 export function enlarge(block: usize, bytes: usize, wanted: usize): usize {
 	const larger = take(wanted);
 	if (block != 0) {

@@ -2,11 +2,10 @@
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { UsageError } from "../errors.js";
-import { findStrategy, STRATEGIES } from "../strategies/index.js";
 import type { TraceHeader } from "../trace/record.js";
 import type { TraceWriter, WrittenTrace } from "../trace/writer.js";
+import { namedStrategy } from "./choices.js";
 import { Scratch, spoolInput } from "./scratch.js";
-import { didYouMean } from "./suggest.js";
 
 /** What a user can tell of a capture. */
 export interface CaptureOptions {
@@ -24,19 +23,6 @@ export interface CaptureOptions {
 /** @throws UsageError where there is no such file */
 export function expectFile(path: string): void {
 	if (!existsSync(path)) throw new UsageError("no such file or directory", { where: path });
-}
-
-/** @throws UsageError where a strategy that was told is none */
-export function expectStrategy(name: string | undefined, option: string): void {
-	if (name === undefined || findStrategy(name) !== undefined) return;
-	throw new UsageError(`unknown strategy ${name}`, {
-		where: option,
-		hint: didYouMean(
-			name,
-			STRATEGIES.map((strategy) => strategy.name),
-			"mmreplay strategies lists them",
-		),
-	});
 }
 
 /** Import a folder, or files of one host, into `writer` and finish it. @throws BadInputError, UsageError; the writer is then aborted */
@@ -58,7 +44,7 @@ export async function importInto(
 		const sources = named.map((path) => (path === "-" ? scratch.file : path));
 		const beside = [...(options.access ?? []), ...[options.stats, options.events, options.memslots].filter((path) => path !== undefined)];
 		for (const path of [...sources, ...beside]) expectFile(path);
-		expectStrategy(options.capturedStrategy, "--captured-strategy");
+		if (options.capturedStrategy !== undefined) namedStrategy(options.capturedStrategy, "--captured-strategy");
 		const folder = sources.find((path) => statSync(path).isDirectory());
 		if (folder !== undefined && sources.length > 1) throw new UsageError("a folder is imported by itself", { where: folder });
 		const found = folder === undefined ? undefined : readFolder(folder);

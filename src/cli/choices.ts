@@ -23,9 +23,12 @@ function readFileOf(path: string, option: string): string {
 	return readFileSync(path, "utf8");
 }
 
-export function unknownStrategy(name: string, where: string): UsageError {
+/** The built-in strategy of a name. @throws UsageError where there is none */
+export function namedStrategy(name: string, where: string): Strategy {
+	const found = findStrategy(name);
+	if (found !== undefined) return found;
 	const names = STRATEGIES.map((strategy) => strategy.name);
-	return new UsageError(`unknown strategy ${name}`, { where, hint: didYouMean(name, names, "mmreplay strategies lists them") });
+	throw new UsageError(`unknown strategy ${name}`, { where, hint: didYouMean(name, names, "mmreplay strategies lists them") });
 }
 
 export interface ChosenStrategy {
@@ -35,10 +38,9 @@ export interface ChosenStrategy {
 }
 
 function oneStrategy(word: string, option: string): ChosenStrategy {
-	const found = looksLikeFile(word) ? undefined : findStrategy(word);
-	if (found !== undefined) return { strategy: found, builtIn: true };
-	if (!looksLikeFile(word) && !isFile(word)) throw unknownStrategy(word, option);
-	return { strategy: parseStrategy(readFileOf(word, option), word), builtIn: false };
+	const builtIn = !looksLikeFile(word) && (findStrategy(word) !== undefined || !isFile(word));
+	if (builtIn) return { strategy: namedStrategy(word, option), builtIn };
+	return { strategy: parseStrategy(readFileOf(word, option), word), builtIn };
 }
 
 /** Names and JSON files, separated by commas. @throws UsageError, BadInputError */
@@ -57,17 +59,18 @@ export function chooseStrategies(list: string, option = "--strategies"): ChosenS
 	return chosen;
 }
 
-export function unknownMachine(name: string, where: string): UsageError {
+/** The built-in machine of a name. @throws UsageError where there is none */
+export function namedMachine(name: string, where: string): Machine {
+	const found = findMachine(name);
+	if (found !== undefined) return found;
 	const names = MACHINES.map((machine) => machine.name);
-	return new UsageError(`unknown machine ${name}`, { where, hint: didYouMean(name, names, "mmreplay machines lists them") });
+	throw new UsageError(`unknown machine ${name}`, { where, hint: didYouMean(name, names, "mmreplay machines lists them") });
 }
 
 /** @throws UsageError, BadInputError */
 export function chooseMachine(word: string | undefined): Machine {
 	if (word === undefined) return DEFAULT_MACHINE;
-	const found = findMachine(word);
-	if (found !== undefined) return found;
-	if (!looksLikeFile(word) && !isFile(word)) throw unknownMachine(word, "--machine");
+	if (findMachine(word) !== undefined || (!looksLikeFile(word) && !isFile(word))) return namedMachine(word, "--machine");
 	return parseMachine(readFileOf(word, "--machine"), word);
 }
 

@@ -7,7 +7,8 @@ import { openTrace, type TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import { MAGIC, Tag } from "../trace/wire.js";
 import { TraceWriter } from "../trace/writer.js";
-import { type CaptureOptions, expectFile, expectStrategy, importInto } from "./capture.js";
+import { type CaptureOptions, expectFile, importInto } from "./capture.js";
+import { namedStrategy } from "./choices.js";
 import { Scratch, spoolInput } from "./scratch.js";
 
 export interface OpenedInput {
@@ -53,7 +54,7 @@ function told(header: TraceHeader, options: CaptureOptions): TraceHeader {
 
 /** @throws UsageError, BadInputError, LimitError */
 export async function openInput(path: string, options: CaptureOptions = {}): Promise<OpenedInput> {
-	expectStrategy(options.capturedStrategy, "--captured-strategy");
+	if (options.capturedStrategy !== undefined) namedStrategy(options.capturedStrategy, "--captured-strategy");
 	if (path !== "-") expectFile(path);
 	const scratch = new Scratch();
 	try {

@@ -2,9 +2,8 @@
 // ranges alone. A fault that its vCPU does not repeat has installed (model.md section 3, rule 5); error_code bit 0 tells a read-only entry from none.
 import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, FaultItem, Item } from "./items.js";
+import { type BracketItem, type FaultItem, type Item, ZAP_OF } from "./items.js";
 import { pageOf } from "./tracefs.js";
-import { ZAP_OF } from "./tracker.js";
 
 const PRESENT = 1;
 const WRITE = 2;

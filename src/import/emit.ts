@@ -2,9 +2,8 @@
 import { Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, TraceRecord } from "../trace/record.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, FaultItem, InstantItem, Item, ObservedItem } from "./items.js";
+import { type BracketItem, type FaultItem, faultAddressSpace, type InstantItem, type Item, type ObservedItem } from "./items.js";
 import type { PlacedAccess } from "./phases.js";
-import { faultAddressSpace } from "./tracker.js";
 
 const PAGE = 4096;
 

@@ -2,17 +2,7 @@
 import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
 import type { AccessLog } from "./accesslog.js";
 import type { BracketItem, FaultItem } from "./items.js";
-import type { KnownVm } from "./knownvm.js";
-
-interface CapturedSlot {
-	readonly slot: number;
-	readonly as: number;
-	readonly gfn: number;
-	readonly page: number;
-	readonly pages: number;
-	/** KVM_MEM_*. */
-	readonly flags: number;
-}
+import type { KnownSlot, KnownVm } from "./knownvm.js";
 
 /** An SPTE as the capture's own tracepoints show it. */
 interface RecordedSpte {
@@ -28,7 +18,7 @@ export class CapturedVm {
 	pid: number;
 	kvm = "";
 	mmPointer = "";
-	slots: CapturedSlot[] = [];
+	slots: KnownSlot[] = [];
 	readonly vcpus = new Set<number>();
 	/** Brackets in progress whose range hit a memslot, and the hull of model.md rule 1. */
 	readonly open = new Set<BracketItem>();
@@ -52,7 +42,13 @@ export class CapturedVm {
 		this.pid = pid;
 	}
 
-	setSlot(slot: CapturedSlot): void {
+	/** What is heard of a page: the first that is heard tells whether it had no PTE when the capture began. */
+	settle(page: number, hole: boolean): void {
+		if (hole && !this.settled.has(page)) this.holes.add(page);
+		this.settled.add(page);
+	}
+
+	setSlot(slot: KnownSlot): void {
 		this.slots = this.slots.filter((other) => other.slot !== slot.slot || other.as !== slot.as);
 		if (slot.pages > 0) this.slots.push(slot);
 		const total = this.slots.filter((s) => s.as === 0).reduce((sum, s) => sum + s.pages * 4096, 0);
@@ -63,15 +59,19 @@ export class CapturedVm {
 		return this.slots.some((slot) => page < slot.page + slot.pages && page + pages > slot.page);
 	}
 
+	#slotOf(as: number, gfn: number): KnownSlot | undefined {
+		return this.slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+	}
+
 	/** hva page of a gfn in an address space; -1 outside its slots. */
 	hvaPage(as: number, gfn: number): number {
-		const slot = this.slots.find((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages);
+		const slot = this.#slotOf(as, gfn);
 		return slot === undefined ? -1 : slot.page + (gfn - slot.gfn);
 	}
 
 	/** KVM_MEM_READONLY of the slot behind an hva page's gfn. */
 	readOnly(as: number, gfn: number): boolean {
-		return this.slots.some((s) => s.as === as && gfn >= s.gfn && gfn < s.gfn + s.pages && (s.flags & 2) !== 0);
+		return ((this.#slotOf(as, gfn)?.flags ?? 0) & 2) !== 0;
 	}
 
 	spte(as: number, gfn: number): RecordedSpte {

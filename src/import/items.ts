@@ -1,6 +1,6 @@
 // What an importer finds in a capture before it is put in order: operations with their begin, commit and end, faults, and observations.
 // Places are numbers of events in the capture.
-import type { OperationName } from "../trace/kinds.js";
+import type { OperationName, ZapCause } from "../trace/kinds.js";
 import type { CapturedVm } from "./host.js";
 
 /** An operation inside a notifier bracket. */
@@ -91,4 +91,36 @@ export interface ObservedItem {
 	readonly vcpu: number;
 	readonly page: number;
 	readonly args: number[];
+}
+
+export interface HostFault {
+	readonly at: number;
+	readonly vm: CapturedVm;
+	readonly hva: number;
+	readonly write: boolean;
+}
+
+/** What a bracket's zap of an SPTE counts as. */
+export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
+	ksmWriteProtect: "ksm",
+	ksmReplace: "ksm",
+	cow: "cow",
+	unshare: "cow",
+	zap: "notifier",
+	protect: "notifier",
+	invalidate: "notifier",
+	fork: "notifier",
+	thpSplit: "hugeSplit",
+	thpCollapse: "notifier",
+};
+
+/** Operations whose brackets change_pte was written for: strategies differ in them. */
+export const isEligible = (name: BracketItem["name"]): boolean =>
+	name === "cow" || name === "unshare" || name === "ksmWriteProtect" || name === "ksmReplace";
+
+/** Class of a fault once its address space is known (its own, or that of the repeat). */
+export function faultAddressSpace(fault: FaultItem): number {
+	let at: FaultItem | null = fault;
+	for (let hops = 0; at !== null && hops < 64; hops++, at = at.next) if (at.as >= 0) return at.as;
+	return 0;
 }

@@ -2,8 +2,7 @@
 // its begin, in the log's order. Where kernel events or two actors run at the same time, the observed faults decide (model.md section 1).
 import type { AccessLog, LoggedAccess, LoggedOperation } from "./accesslog.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, FaultItem, Item } from "./items.js";
-import type { HostFault } from "./tracker.js";
+import type { BracketItem, FaultItem, HostFault, Item } from "./items.js";
 
 /** Linux's page size here. */
 const PAGE = 4096;

@@ -3,8 +3,18 @@
 import { NotifyEvent, OpFlag, SpteBit, type VmexitCause, ZAP_CAUSES, type ZapCause } from "../trace/kinds.js";
 import { Evidence } from "./evidence.js";
 import type { CapturedHost, CapturedVm, OpenBracket, Task } from "./host.js";
-import type { BracketItem, ChildCopy, FaultItem, Item, ObservedItem } from "./items.js";
+import {
+	type BracketItem,
+	type ChildCopy,
+	type FaultItem,
+	type HostFault,
+	type Item,
+	isEligible,
+	type ObservedItem,
+	ZAP_OF,
+} from "./items.js";
 import { KsmGrammar } from "./ksm.js";
+import { SILENT_EVENTS } from "./silent.js";
 import { leafBits } from "./spte.js";
 import { field, hex, pageOf, type TracefsEvent, word } from "./tracefs.js";
 
@@ -17,29 +27,8 @@ const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as con
 /** PFERR_* of kvm_page_fault's error_code. */
 const ErrorCode = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
 
-/** What a bracket's zap of an SPTE counts as. */
-export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
-	ksmWriteProtect: "ksm",
-	ksmReplace: "ksm",
-	cow: "cow",
-	unshare: "cow",
-	zap: "notifier",
-	protect: "notifier",
-	invalidate: "notifier",
-	fork: "notifier",
-	thpSplit: "hugeSplit",
-	thpCollapse: "notifier",
-};
-
 /** Threads that work on everybody's mm. */
 const KERNEL_THREAD = /^(ksmd|khugepaged|kswapd|kcompactd|kworker|migration)/;
-
-export interface HostFault {
-	readonly at: number;
-	readonly vm: CapturedVm;
-	readonly hva: number;
-	readonly write: boolean;
-}
 
 export class Tracker {
 	readonly host: CapturedHost;
@@ -70,7 +59,7 @@ export class Tracker {
 		if (inside?.unmapped === true && inside.item !== null) inside.item.counted = true;
 		const meaning = MEANINGS[event.name];
 		if (meaning !== undefined) meaning(this, task, text);
-		else if (!KNOWN_WITHOUT_MEANING.has(event.name)) this.unknown.set(event.name, (this.unknown.get(event.name) ?? 0) + 1);
+		else if (!SILENT_EVENTS.has(event.name)) this.unknown.set(event.name, (this.unknown.get(event.name) ?? 0) + 1);
 	}
 
 	/** End of the capture: what is still open ends here. */
@@ -192,8 +181,7 @@ export class Tracker {
 			for (let at = page; at < page + HUGE_PAGES; at++) fault.vm.settled.add(at);
 			return;
 		}
-		if (!fault.filled && !fault.vm.settled.has(page)) fault.vm.holes.add(page);
-		fault.vm.settled.add(page);
+		fault.vm.settle(page, !fault.filled);
 	}
 
 	rangeStart(task: Task, text: string): void {
@@ -333,11 +321,7 @@ export class Tracker {
 		const met = task.vm !== null ? [task.vm] : this.host.vms;
 		const vm = met.find((candidate) => candidate.hits(page, 1));
 		if (vm === undefined) return;
-		// The first that is heard of the page is that it has no PTE: it had none at the start.
-		if ((errorCode & ErrorCode.present) === 0 && !vm.settled.has(page)) {
-			vm.holes.add(page);
-			vm.settled.add(page);
-		}
+		if ((errorCode & ErrorCode.present) === 0) vm.settle(page, true);
 		this.observe("hostFault", vm, 0, page, [write ? 1 : 0]);
 		this.hostFaults.push({ at: this.at, vm, hva, write });
 	}
@@ -389,16 +373,6 @@ export class Tracker {
 	}
 }
 
-const isEligible = (name: BracketItem["name"]): boolean =>
-	name === "cow" || name === "unshare" || name === "ksmWriteProtect" || name === "ksmReplace";
-
-/** Class of a fault once its address space is known (its own, or that of the repeat). */
-export function faultAddressSpace(fault: FaultItem): number {
-	let at: FaultItem | null = fault;
-	for (let hops = 0; at !== null && hops < 64; hops++, at = at.next) if (at.as >= 0) return at.as;
-	return 0;
-}
-
 /** What each event of the recipe means. */
 const MEANINGS: Readonly<Record<string, (tracker: Tracker, task: Task, text: string) => void>> = {
 	kvm_page_fault: (tracker, task, text) => tracker.pageFault(task, text),
@@ -428,35 +402,3 @@ const MEANINGS: Readonly<Record<string, (tracker: Tracker, task: Task, text: str
 	kvm_pio: (tracker, task) => tracker.closeFault(task, tracker.at),
 	kvm_entry: (tracker, task) => tracker.closeFault(task, tracker.at),
 };
-
-/** Events of the recipe that say nothing that the others do not. */
-const KNOWN_WITHOUT_MEANING = new Set([
-	"kvm_set_spte_hva",
-	"kvm_age_hva",
-	"kvm_test_age_hva",
-	"kvm_mmu_set_spte",
-	"kvm_mmu_spte_requested",
-	"fast_page_fault",
-	"mark_mmio_spte",
-	"kvm_mmu_get_page",
-	"kvm_mmu_prepare_zap_page",
-	"tlb_flush",
-	"ksm_write_protect_page",
-	"ksm_replace_page",
-	"ksm_break_cow",
-	"mn_range",
-	"kvm_set_spte_gfn",
-	"kvm_set_spte_gfn_ret",
-	"kvm_unmap_gfn_range",
-	"kvm_unmap_gfn_range_ret",
-	"ksm_start_scan",
-	"ksm_stop_scan",
-	"ksm_merge_with_ksm_page",
-	"ksm_merge_one_page",
-	"ksm_remove_rmap_item",
-	"ksm_remove_ksm_page",
-	"ksm_enter",
-	"ksm_exit",
-	"ksm_advisor",
-	"page_fault_kernel",
-]);
