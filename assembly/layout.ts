@@ -10,13 +10,14 @@
 //	primary page table of an mm, by hva page          TDP page table of a VM and address space, by gfn
 //	root -> 512 -> 512 -> leaf: header, 512 x PTE     root -> 512 -> 512 -> leaf: header, 512 x { SPTE of strategy 0 .. S-1 }
 //
-//	PTE   | frame 28 | 0 read-only VMA 1 | D 1 | W 1 | P 1 |     the frame stays 0 while P is 0; the VMA bit is there with or without P
-//	         31..4          3               2     1     0
-//	SPTE  | frame 28 | E 1 | A 1 | W 1 | P 1 |                   present. E: made by change_pte, not used since it was (A)
-//	         31..4      3     2     1     0
-//	      | 0 .. | site + 1: 4 | cause 4 | 0 4 |                 absent: why, as the cause of the vmexit that follows; 0 = never touched
-//	         31..12  11..8         7..4   3..0
-//	TLB   | frame 28 | 0 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
+//	PTE   | frame 26 | 0 2 | read-only VMA 1 | D 1 | W 1 | P 1 |   the frame stays 0 while P is 0; the VMA bit is there with or without P
+//	         31..6     5 4         3           2     1     0
+//	SPTE  | frame 26 | M 1 | D 1 | E 1 | A 1 | W 1 | P 1 |         present to KVM. M: MMU-writable, which is host-writable, since no page is
+//	         31..6      5     4     3     2     1     0            tracked; D is 0 without A/D bits, where W says it; E: made by change_pte, not
+//	                                                               used since (A). Without A/D bits an SPTE without A is an access-track one
+//	      | 0 .. | site + 1: 6 | cause 6 | 0 6 |                   absent: why, as the cause of the vmexit that follows; 0 = never touched
+//	         31..18  17..12        11..6  5..0
+//	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
 //	frame | mapcount 28 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page, then the content class of each strategy
 
 import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
@@ -33,30 +34,32 @@ export const enum PteBit {
 export const enum SpteBit {
 	accessed = 4,
 	established = 8,
+	dirty = 16,
+	mmuWritable = 32,
 }
 export const enum TlbBit {
 	ownContent = 4,
 }
 // @ts-ignore: decorator
 @inline
-export const FRAME_SHIFT: u32 = 4;
+export const FRAME_SHIFT: u32 = 6;
 // @ts-ignore: decorator
 @inline
-export const FRAME_MASK: u32 = 0xffff_fff0;
+export const FRAME_MASK: u32 = 0xffff_ffc0;
 /** What two entries of one page must have in common: the frame, and that there is one. */
 // @ts-ignore: decorator
 @inline
-export const TARGET_MASK: u32 = 0xffff_fff1;
+export const TARGET_MASK: u32 = 0xffff_ffc1;
 // @ts-ignore: decorator
 @inline
-export const MAX_FRAMES: u32 = 1 << 28;
+export const MAX_FRAMES: u32 = 1 << 26;
 
 // @ts-ignore: decorator
 @inline
-export const CAUSE_SHIFT: u32 = 4;
+export const CAUSE_SHIFT: u32 = 6;
 // @ts-ignore: decorator
 @inline
-export const SITE_SHIFT: u32 = 8;
+export const SITE_SHIFT: u32 = 12;
 
 /** Page numbers have 36 bits: 48-bit addresses, four levels of nine. */
 // @ts-ignore: decorator

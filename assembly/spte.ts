@@ -10,14 +10,14 @@ import { rootOf, strategies, Vm } from "./world";
 // @ts-ignore: decorator
 @inline
 export function causeOf(spte: u32): u32 {
-	return (spte >> CAUSE_SHIFT) & 15;
+	return (spte >> CAUSE_SHIFT) & 63;
 }
 
 /** Of an absent SPTE: the call site whose zap made it so, plus 1; 0 = none. */
 // @ts-ignore: decorator
 @inline
 export function siteOf(spte: u32): u32 {
-	return (spte >> SITE_SHIFT) & 15;
+	return (spte >> SITE_SHIFT) & 63;
 }
 
 // @ts-ignore: decorator

@@ -49,7 +49,7 @@ export const Failure = {
 	kpage: 22,
 	/** Memory: the 4 GiB of WebAssembly or the cap that was set. `detail`: bytes asked for. */
 	memory: 32,
-	/** More than 2^28 frames alive, or mappings of one frame. */
+	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^28 mappings of one frame. */
 	frames: 33,
 	/** More regions of host address space than a TLB can tag. */
 	hostRegions: 34,

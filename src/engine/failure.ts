@@ -62,7 +62,7 @@ function text({ code, detail }: EngineFailure): string {
 		case Failure.memory:
 			return `the replay needs more memory than it may have: ${Math.ceil(detail / 2 ** 20)} MiB`;
 		case Failure.frames:
-			return "more than 2^28 page frames, or mappings of one";
+			return "more than 2^26 page frames, or 2^28 mappings of one";
 		case Failure.hostRegions:
 			return "the machine's TLB has too few sets to tag so much host address space";
 		default:
