@@ -4,6 +4,7 @@ import { UsageError } from "../errors.js";
 import { checkColumns, chosenTable } from "../report/columns.js";
 import { type Comparison, comparison, violationsOf } from "../report/compare.js";
 import { exactnessLines, sensitivityTable, speedLine } from "../report/comparetable.js";
+import { litmusLine } from "../report/litmusrun.js";
 import { runChanges } from "../report/runchanges.js";
 import { tableLines } from "../report/table.js";
 import { terminalLines } from "../report/terminal.js";
@@ -12,6 +13,7 @@ import { DEFAULT_BASELINE, DEFAULT_STRATEGIES } from "../strategies/index.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { type CompareFiles, compareDocument, openRun, writeFiles } from "./comparefiles.js";
 import { openInput } from "./input.js";
+import { judgeAll } from "./judged.js";
 import { type CaptureFlags, captureOptions, type TableFlags, withCapture, withVoice } from "./options.js";
 import { type Voice, voiceOf, writeError, writeJson, writeOut } from "./output.js";
 import { expectOwnOutputs } from "./overwrite.js";
@@ -27,6 +29,7 @@ interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
 	sensitivity?: boolean;
 	baselineRun?: string;
 	perfetto?: string;
+	litmus?: boolean;
 	json?: boolean;
 }
 
@@ -45,8 +48,10 @@ export function define(command: Command): void {
 		.option("--html <file>", "a report that opens in any browser, without a network")
 		.option("--csv <file>", "every counter as CSV")
 		.option("--series <file>", "every counter by phase and by interval as CSV")
+		.option("--parquet <file>", "the same as Parquet")
 		.option("--markdown <file>", "a summary in Markdown, for a cover letter or a pull request")
 		.option("--perfetto <file>", "the trace and every strategy's answer as a time line for ui.perfetto.dev")
+		.option("--litmus", "explore the coherence scenarios under each strategy too, for the report and the saved run")
 		.option("--columns <list>", "columns of the table: their titles or counters, separated by commas")
 		.option("--wide", "the table in one piece, however wide")
 		.option("--json", "print one JSON document instead of the table")
@@ -68,9 +73,9 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	// Read first: nobody wants to wait for a replay to hear that a file is not there.
 	const before = options.baselineRun === undefined ? undefined : openRun(options.baselineRun);
 	checkColumns(options.columns);
-	const { output, html, csv, series, markdown, perfetto, costs: costFile } = options;
+	const { output, html, csv, series, parquet, markdown, perfetto, costs: costFile } = options;
 	const inputs = [...paths, options.baselineRun, options.machine, costFile].filter((path) => path !== undefined);
-	expectOwnOutputs(inputs, [output, html, csv, series, markdown, perfetto], options.json === true);
+	expectOwnOutputs(inputs, [output, html, csv, series, parquet, markdown, perfetto], options.json === true);
 	if (options.perfetto !== undefined && paths.length > 1) throw new UsageError("one trace makes one time line", { where: "--perfetto" });
 	const comparisons: Comparison[] = [];
 	for (const path of paths) {
@@ -84,8 +89,10 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 		}
 		if (options.json !== true) writeOut(`${reportLines(comparisons, options, voice).join("\n")}\n`);
 	}
-	if (options.json === true) writeJson(compareDocument(comparisons));
-	writeFiles(comparisons, options);
+	const judged = options.litmus === true ? judgeAll(strategies) : null;
+	if (options.json === true) writeJson(compareDocument(comparisons, judged));
+	else if (judged !== null) writeOut(`${voice.columns === undefined ? "# " : ""}${litmusLine(judged.litmus)}\n`);
+	await writeFiles(comparisons, judged, options);
 	if (before !== undefined) {
 		const changes = runChanges(before, comparisons);
 		(options.json === true ? writeError : (line: string): void => writeOut(`${line}\n`))(changes.lines.join("\n"));

@@ -16,14 +16,14 @@ export interface Voice {
 	readonly progress: boolean;
 }
 
-function writeAll(fd: number, text: string): void {
-	const bytes = Buffer.from(text);
+function writeAll(fd: number, content: string | Uint8Array): void {
+	const bytes = typeof content === "string" ? Buffer.from(content) : content;
 	for (let at = 0; at < bytes.length; ) at += retryWhileBusy(() => writeSync(fd, bytes, at, bytes.length - at));
 }
 
 /** Written at once, so that a closed pipe shows here (EPIPE, which main.ts ends quietly) and nothing is left when the process exits. */
-export function writeOut(text: string): void {
-	writeAll(1, text);
+export function writeOut(content: string | Uint8Array): void {
+	writeAll(1, content);
 }
 
 /** A line of diagnostics. Nobody may be listening: then it is lost. */

@@ -2,7 +2,7 @@
 import { COUNTER_PATHS } from "../counters.js";
 import { COST_NAMES, type CostName } from "../machine/costs.js";
 import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses, violationsOf } from "./compare.js";
-import { percent, short } from "./numbers.js";
+import { listed, percent, plural, short } from "./numbers.js";
 import type { Column, Table } from "./table.js";
 import { labelOf } from "./verdict.js";
 
@@ -70,10 +70,12 @@ export function compareTable(comparison: Comparison, plain: boolean): Table {
 	};
 }
 
-/** The replay's own speed. */
-export function speedLine({ result }: Comparison): string {
+/** The replay's own speed. The captured kernel's strategy is replayed too where it is not among those compared. */
+export function speedLine({ result, strategies }: Comparison): string {
 	const { events, seconds, threads } = result;
-	return `replayed ${events} events under ${result.strategies.length} strategies in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
+	const extra = result.strategies.filter((replay) => !strategies.some(({ name }) => name === replay.name)).map(({ name }) => name);
+	const under = `${plural(strategies.length, "strategy", "strategies")}${extra.length === 0 ? "" : ` (and ${listed(extra)}, which was captured)`}`;
+	return `replayed ${events} events under ${under} in ${seconds.toFixed(seconds < 10 ? 3 : 1)} s: ${short(eventsPerSecond({ ...result, events }))} events/s on ${threads} thread${threads === 1 ? "" : "s"}`;
 }
 
 /** What the marks of the table mean, where there are any; strategies with the same reason share a line. */

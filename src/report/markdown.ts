@@ -4,6 +4,7 @@ import { VMEXIT_CAUSES } from "../trace/kinds.js";
 import { type Comparison, counterOf, knowsAccesses } from "./compare.js";
 import { compareTable, exactnessLines } from "./comparetable.js";
 import { estimatesOf } from "./cost.js";
+import { type LitmusRun, litmusLine } from "./litmusrun.js";
 import { listed, plural, short } from "./numbers.js";
 import { markdownTable, type Table } from "./table.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "./verdict.js";
@@ -67,4 +68,14 @@ export function markdownSummary(comparison: Comparison): string[] {
 		"",
 		"</details>",
 	];
+}
+
+/** Lines, without one at the end. */
+export function litmusMarkdown(run: LitmusRun): string[] {
+	const bad = run.scenarios.flatMap(({ name, title, strategies }) => {
+		const names = strategies.filter(({ verdict }) => verdict === "allowed").map((one) => one.name);
+		return names.length === 0 ? [] : [[name, title, names.join(", ")]];
+	});
+	const columns = ["scenario", "", "the bad outcome can happen under"].map((title) => ({ title, align: "left" as const }));
+	return [`${sentence(litmusLine(run))}.`, ...(bad.length === 0 ? [] : ["", ...markdownTable({ columns, rows: bad })])];
 }

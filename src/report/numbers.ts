@@ -23,8 +23,8 @@ export function percent(value: number | null): string {
 }
 
 /** `1 fault`, `2 faults`. */
-export function plural(count: number, noun: string): string {
-	return `${count} ${noun}${count === 1 ? "" : "s"}`;
+export function plural(count: number, noun: string, several = `${noun}s`): string {
+	return `${count} ${count === 1 ? noun : several}`;
 }
 
 /** A list in a sentence: a, b and c. */

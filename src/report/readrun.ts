@@ -12,11 +12,13 @@ import { emptyHeader } from "../trace/header.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type ComparedStrategy, type Comparison, compared, type NoFidelity, type TraceFacts } from "./compare.js";
 import { cyclesOf } from "./cost.js";
+import { LITMUS_SCHEMA, type LitmusRun, readLitmus } from "./litmusrun.js";
 import { type Made, RUN_SCHEMA } from "./savedrun.js";
 
 export interface Run {
 	readonly made: Made | null;
 	readonly comparisons: readonly Comparison[];
+	readonly litmus: LitmusRun | null;
 }
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -227,5 +229,11 @@ export function readRun(text: string, where: string): Run {
 		fields.fail("schema", schema === "" ? `must be ${RUN_SCHEMA}: mmreplay compare -o writes it` : `is ${schema}, not ${RUN_SCHEMA}`);
 	const made = fields.has("made") ? readMade(fields.object("made")) : null;
 	const comparisons = fields.has("traces") ? each(fields, "traces", (one) => readTrace(one, where)) : [readTrace(fields, where)];
-	return { made, comparisons };
+	return { made, comparisons, litmus: fields.has("litmus") ? readLitmus(fields.object("litmus")) : null };
+}
+
+/** A saved run, or the verdicts that `mmreplay litmus --json` prints. @throws BadInputError that names the field */
+export function readRunOrLitmus(text: string, where: string): Run {
+	const fields = readDocument(text, where, "a saved run");
+	return fields.optional("schema") === LITMUS_SCHEMA ? { made: null, comparisons: [], litmus: readLitmus(fields) } : readRun(text, where);
 }

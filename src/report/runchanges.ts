@@ -42,8 +42,7 @@ function sameTrace(before: Comparison, now: Comparison): { lines: string[]; diff
 		const more = changed.length > NAMED ? `, and ${changed.length - NAMED} more` : "";
 		lines.push(`baseline run: ${name} DIFFERS in ${plural(changed.length, "counter")}: ${shown.join(", ")}${more}`);
 	}
-	const kept =
-		equal === 0 ? [] : [`baseline run: ${plural(equal, "strategy").replace(/strategys$/, "strategies")} as before, counter for counter`];
+	const kept = equal === 0 ? [] : [`baseline run: ${plural(equal, "strategy", "strategies")} as before, counter for counter`];
 	return {
 		lines: [...kept, ...lines, ...(sameMachine ? [] : ["baseline run: another machine: TLB and walk figures are not held against it"])],
 		differs,

@@ -63,9 +63,10 @@ function savedTrace(comparison: Comparison): object {
 	};
 }
 
-/** The document of one trace, or of several. */
-export function savedRun(comparisons: readonly Comparison[], made: Made): object {
+/** The document of one trace, or of several. `litmus`: the verdicts on the strategies, as `mmreplay litmus --json` prints them. */
+export function savedRun(comparisons: readonly Comparison[], made: Made, litmus: object | null): object {
 	const [first] = comparisons;
-	if (first !== undefined && comparisons.length === 1) return { schema: RUN_SCHEMA, made, ...savedTrace(first) };
-	return { schema: RUN_SCHEMA, made, traces: comparisons.map(savedTrace) };
+	const beside = litmus === null ? {} : { litmus };
+	if (first !== undefined && comparisons.length === 1) return { schema: RUN_SCHEMA, made, ...savedTrace(first), ...beside };
+	return { schema: RUN_SCHEMA, made, traces: comparisons.map(savedTrace), ...beside };
 }

@@ -12,12 +12,33 @@ function rowText(row: FidelityRow): string {
 	return `${row.counter} ${phaseOf(row)}: ${row.predicted} predicted, ${row.observed} observed${row.source === "events" ? "" : ` (${row.source})`}`;
 }
 
+/** Counters that were observed to differ, and that the capture does not decide: how far the kernel goes there is not in the causes. */
+function openCounters(held: Fidelity | NoFidelity): { counter: string; why: string }[] {
+	if (!("rows" in held)) return [];
+	const rows = held.rows.filter((row) => !row.decidable && row.difference !== 0 && row.observed !== 0);
+	return [...new Map(rows.map(({ counter, why }) => [counter, { counter, why }])).values()];
+}
+
+/** What an exact fidelity leaves open. */
+function openLine(held: Fidelity): string {
+	const open = openCounters(held);
+	if (open.length === 0) return "";
+	const reasons = [...new Set(open.map(({ why }) => why))].map(
+		(reason) =>
+			`${open
+				.filter(({ why }) => why === reason)
+				.map(({ counter }) => counter)
+				.join(", ")} (${reason})`,
+	);
+	return `; not decided by the capture, and observed otherwise: ${reasons.join("; ")}`;
+}
+
 /** One line on a trace held against itself. */
 export function fidelityLine(held: Fidelity | NoFidelity): string {
 	if (!("rows" in held)) return `fidelity: not held against itself: ${held.reason}`;
 	const { strategy, exact, decidable, differing, uncertain, rows } = held;
 	if (exact)
-		return `fidelity: exact: the replay under ${strategy} equals what the captured kernel did in all ${decidable} counters compared`;
+		return `fidelity: exact: the replay under ${strategy} equals what the captured kernel did in all ${decidable} counters compared${openLine(held)}`;
 	const first = rows.find((row) => row.difference !== 0 && row.decidable) ?? rows.find((row) => row.difference !== 0);
 	const example = first === undefined ? "" : `; ${rowText(first)}`;
 	if (differing > 0)
@@ -54,14 +75,16 @@ const SURENESS = [
 ] as const;
 
 /** Which counts are exact. */
-function certainty(strategies: readonly ComparedStrategy[]): string {
+function certainty({ strategies, fidelity }: Comparison): string {
 	const groups = SURENESS.flatMap(([exact, words]) => {
 		const names = strategies.filter((strategy) => strategy.exact === exact).map(({ name }) => name);
 		return names.length === 0 ? [] : [{ words, names }];
 	});
+	const open = openCounters(fidelity).map(({ counter }) => counter);
+	const but = open.length > 0 && groups.some(({ words }) => words === "exact") ? ` but ${listed(open)}` : "";
 	const [only] = groups;
-	if (only !== undefined && groups.length === 1) return `all counts ${only.words}`;
-	return `counts ${groups.map(({ words, names }) => `${words} for ${listed(names)}`).join(", ")}`;
+	if (only !== undefined && groups.length === 1) return `all counts ${only.words}${but}`;
+	return `counts ${groups.map(({ words, names }) => `${words}${words === "exact" ? but : ""} for ${listed(names)}`).join(", ")}`;
 }
 
 const GROUNDS = {
@@ -75,7 +98,7 @@ export function verdictLine(comparison: Comparison): string {
 	const { baseline, strategies, settings, trace } = comparison;
 	const others = strategies.filter((strategy) => strategy !== baseline).sort((a, b) => exits(a) - exits(b));
 	const estimates = estimatesOf(settings.costs, knowsAccesses(trace.header)).length;
-	const counts = `${certainty(strategies)}, ${GROUNDS[trace.header.access]}`;
+	const counts = `${certainty(comparison)}, ${GROUNDS[trace.header.access]}`;
 	const parts = [
 		`verdict: of ${plural(exits(baseline), "vmexit")} under ${baseline.name}${others.length === 0 ? "" : `, ${avoided(baseline, others)}`}`,
 		counts,

@@ -77,6 +77,19 @@ function compared(
 }
 
 describe("the verdict", () => {
+	it("calls no count exact that was observed otherwise and that the capture leaves open", () => {
+		const why = "the MMU may have yielded inside a range of several pages: each time it flushes once more";
+		const open = { counter: "flush.guestTlb", predicted: 4, observed: 5, difference: -1, decidable: false, why };
+		const unseen = { counter: "cowCopies", predicted: 4, observed: 0, difference: 4, decidable: false, why: "no such events" };
+		const fidelity = held({ rows: [row({}), row(open), row({ ...open, phase: 1 }), row(unseen)], undecided: 3 });
+		const values = { drop: { vmexits: 100 }, fix: { vmexits: 75 } };
+		const line = verdictLine(compared(values, { access: "complete", strategy: "wrapped" }, fidelity));
+		expect(line).toContain("; all counts exact but flush.guestTlb, from a complete access log");
+		expect(fidelityLine(fidelity)).toMatch(
+			/in all 1 counters compared; not decided by the capture, and observed otherwise: flush\.guestTlb \(the MMU may have yielded/,
+		);
+	});
+
 	it("says who avoids how much, best first, equals together", () => {
 		const line = verdictLine(
 			compared({

@@ -73,7 +73,7 @@ function breakEven(comparison: Comparison, id: string): Markup {
 			xRange: [0, end],
 			mark: { x: cost.cycles, text: `marked: ${short(cost.cycles)}`, id: `${id}-mark` },
 		},
-	)}<div class="tools" data-breakeven="${id}" hidden><label for="${id}-cost">A vmexit costs</label><input id="${id}-cost" type="range" min="0" max="${end}" step="${Math.max(1, Math.round(end / 200))}" value="${cost.cycles}"><output for="${id}-cost"></output></div><script type="application/json" id="${id}-terms">${jsonMarkup({ base, others, end })}</script>${tableMarkup(table, "Where each strategy ties with the baseline")}</section>`;
+	)}<div class="tools" data-breakeven="${id}" hidden><label for="${id}-cost">A vmexit costs</label><input id="${id}-cost" type="range" min="0" max="${end}" step="1" value="${cost.cycles}"><output for="${id}-cost"></output></div><script type="application/json" id="${id}-terms">${jsonMarkup({ base, others, end })}</script>${tableMarkup(table, "Where each strategy ties with the baseline")}</section>`;
 }
 
 function cyclesByCostSection(comparison: Comparison): Markup {

@@ -7,6 +7,7 @@ import { labelOf } from "../verdict.js";
 import { causesSection, sitesSection } from "./causes.js";
 import { cyclesSections } from "./cycles.js";
 import { coherenceSection, fidelitySection, madeSection, tlbSection } from "./facts.js";
+import { litmusSection } from "./litmus.js";
 import { html, Markup, NOTHING } from "./markup.js";
 import { overview } from "./overview.js";
 import { STYLE } from "./style.js";
@@ -59,11 +60,12 @@ export function documentText({ title, body, script, allow }: Shell): string {
 /** @param script what enlivens the page (src/web/report.ts, built) */
 export function reportText(runs: readonly Run[], script: string): string {
 	const all = runs.flatMap(({ comparisons, made }) => comparisons.map((comparison) => ({ comparison, made })));
+	const litmus = runs.flatMap((run) => (run.litmus === null ? [] : [run.litmus]));
 	const [first] = all;
-	const name = first?.comparison.trace.path.split("/").at(-1) ?? "nothing";
+	const name = first?.comparison.trace.path.split("/").at(-1) ?? "litmus verdicts";
 	return documentText({
 		title: `mmreplay: ${all.length > 1 ? `${all.length} traces` : name}`,
-		body: html`${contents(all.map(({ comparison }) => comparison))}${all.map(({ comparison, made }, at) => comparisonMarkup(comparison, made, idOf(at)))}`,
+		body: html`${contents(all.map(({ comparison }) => comparison))}${all.map(({ comparison, made }, at) => comparisonMarkup(comparison, made, idOf(at)))}${litmus.map(litmusSection)}`,
 		script,
 	});
 }
