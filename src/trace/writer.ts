@@ -136,7 +136,11 @@ export class TraceWriter {
 			...(this.#keepTimes && columns.ns !== undefined ? { ns: columns.ns } : {}),
 			...(this.#keepOffsets && columns.offset !== undefined ? { offset: columns.offset } : {}),
 		};
-		const built = buildFromColumns(kept, this.#pages);
+		this.built(buildFromColumns(kept, this.#pages));
+	}
+
+	/** Append a block of causes that was built elsewhere: the same one any number of times. */
+	built(built: BuiltBlock): void {
 		this.#flushCauses();
 		this.#append(BlockType.events, built);
 		this.#causesWritten += built.events;
