@@ -1,6 +1,7 @@
 // All that can be checked of one block: its payload's checksum, codec, columns and every record.
 import { BadInputError, LimitError } from "../errors.js";
 import { type Complain, decodeColumns } from "./decode.js";
+import { rangeFlaw } from "./range.js";
 import type { TraceReader } from "./reader.js";
 import { RecordCursor } from "./records.js";
 import { type Block, isKnownType } from "./scan.js";
@@ -16,7 +17,12 @@ export function checkBlock(trace: TraceReader, block: Block, complain: Complain)
 		else if (block.type === BlockType.events || block.type === BlockType.observations) {
 			const columns = decodeColumns(trace.payload(block), block, trace.limits, complain);
 			const cursor = columns && new RecordCursor(columns, complain);
-			while (cursor?.next() !== undefined);
+			let event = 0;
+			for (let record = cursor?.next(); record !== undefined; record = cursor?.next()) {
+				const flaw = rangeFlaw(record);
+				if (flaw !== undefined) complain({ at: columns?.argument.from ?? 0, event, reason: flaw });
+				event++;
+			}
 		} else if (isKnownType(block.type)) trace.payload(block);
 	} catch (error) {
 		if (!(error instanceof BadInputError || error instanceof LimitError)) throw error;

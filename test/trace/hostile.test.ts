@@ -136,6 +136,15 @@ describe("a trace with right checksums", () => {
 		expect(validate(causes(good)).problems).toEqual([]);
 	});
 
+	it("but with what no replay can take is readable, and validate says so", () => {
+		const far = Uint8Array.of(0, 0, 0, 0, 16, 0, 0, 0);
+		const host = causes(message([1, 1], [2, agent(2, [0, 0, 0, 0], far)], [4, varints(3)], [5, words(7)]));
+		expect(readAll(host).length).toBe(1);
+		expect(validate(host).problems).toMatchObject([{ event: 0, reason: `page ${2 ** 36 + 7} is beyond 48-bit addresses` }]);
+		const kpage = causes(message([1, 1], [2, agent(3)], [4, varints(7)], [5, words(7)], [7, varints(6, 2, 2 ** 32, 0)]));
+		expect(validate(kpage).problems).toMatchObject([{ event: 0, reason: `KSM page ${2 ** 32} is over 32 bits` }]);
+	});
+
 	it("of another major version, or with an unknown required feature, says so", () => {
 		const head = encodeHeader(emptyHeader());
 		const major = new Uint8Array(head);

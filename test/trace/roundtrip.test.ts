@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.js";
 import { HAS_ZSTD } from "../../src/trace/codec.js";
 import { emptyHeader, encodeHeader } from "../../src/trace/header.js";
+import { rangeFlaw } from "../../src/trace/range.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { TraceRecord } from "../../src/trace/record.js";
 import { records } from "../../src/trace/records.js";
@@ -47,7 +48,9 @@ describe("a trace read back", () => {
 				expect(trace.storedIndex()?.entries.length).toBe(written.blocks);
 				trace.close();
 				const { problems, ...report } = validate(path);
-				expect(problems).toEqual([]);
+				// These records may say what no replay can take; nothing else is wrong with them.
+				const flaws = sequenced(list).map(({ record }) => rangeFlaw(record));
+				expect(problems.map(({ reason }) => reason)).toEqual(flaws.filter((flaw) => flaw !== undefined));
 				expect(report).toMatchObject({ complete: true, index: "good", causes: written.causes, observations: written.observations });
 			}),
 			{ seed: 2, numRuns: 150 },
