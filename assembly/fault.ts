@@ -2,6 +2,7 @@
 // The host's side of a fault happens once, in `primaryEffect` and its like; KVM's side once for each strategy.
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
+import { countExitAt } from "./exits";
 import { isShared, writeContent } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
 import { populateHuge, setLeaf } from "./huge";
@@ -44,7 +45,7 @@ function accessOffset(access: u32): i32 {
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`. `spte`: of the address space that faulted; `spte0`: of address space 0.
  */
-function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, access: u32): void {
+function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, access: u32): void {
 	const state = vcpuState(vcpu, strategy);
 	if (state.flushRequested) flush(tlbOf(vcpu, strategy));
 	state.flushRequested = false;
@@ -58,6 +59,7 @@ function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, access: u32
 	count(strategy, (spte & Bit.present) != 0 ? Counter.vmexitsProtection : Counter.vmexitsNotPresent);
 	count(strategy, Counter.vmexitsByCause_firstTouch_read + 3 * <i32>cause + accessOffset(access));
 	if (!present0 && siteOf(spte0) != 0) count(strategy, siteCounter(siteOf(spte0) - 1, SiteCounter.exitsCaused));
+	countExitAt(vcpu.vm.id, strategy, gfn);
 }
 
 /** A page of the range in progress: the part of mmu_invalidate_retry_hva that a bracket decides. */
@@ -133,7 +135,7 @@ export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: 
 		missed |= 1 << strategy;
 		vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 		const spte = load<u32>(record + ((<usize>strategy) << 2));
-		countExit(vcpu, strategy, spte, spte, access);
+		countExit(vcpu, strategy, spte, spte, gfn, access);
 	}
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const effect = write && isReadOnly(vm, 0, gfn) ? Effect.forbidden : primaryEffect(vm.mm, page, write, hint);
@@ -163,7 +165,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 		if (translate(vcpu, strategy, record, gfn, isWrite(access)) || stale == Cause.firstTouch) return;
 		ownCow = false;
 		snapshot = vmState(vm, strategy).seq;
-		countExit(vcpu, strategy, load<u32>(at), load<u32>(at), access);
+		countExit(vcpu, strategy, load<u32>(at), load<u32>(at), gfn, access);
 	}
 }
 
@@ -198,7 +200,7 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const at = record + ((<usize>strategy) << 2);
 	const spte = load<u32>(at);
 	if (permits(spte, isWrite(access))) return;
-	countExit(vcpu, strategy, spte, spte, access);
+	countExit(vcpu, strategy, spte, spte, gfn, access);
 	if (inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
 	else installNow(vcpu, strategy, 0, record, gfn, page);
 }
@@ -240,7 +242,7 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 			store<u32>(at, spte | SpteBit.accessed);
 			see(vcpu, strategy, addressSpace, gfn, frameOf(spte), write);
 		} else {
-			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), access);
+			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), gfn, access);
 			const state = vcpuState(vcpu, strategy);
 			state.inFlight = true;
 			state.ownCow = false;

@@ -2,6 +2,7 @@
 // signed.
 import { resetCounters, settle } from "./counters";
 import { openBlock, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
+import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
 import { resetFrames } from "./frames";
@@ -29,6 +30,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetSlots();
 	resetOracle(check);
 	resetFaults();
+	resetExits();
 	resetOperations();
 	resetDecode();
 	resetListing();
@@ -114,6 +116,11 @@ export function violationVm(strategy: u32): u32 {
 
 export function violationVcpu(strategy: u32): u32 {
 	return violationOf(strategy).vcpu;
+}
+
+/** Where vmexits happened (exits.ts): the first Range; 0: there is none. */
+export function exitRanges(): usize {
+	return changetype<usize>(firstRange);
 }
 
 // The state, as listing.ts has it.

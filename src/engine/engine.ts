@@ -36,6 +36,19 @@ export interface Violation {
 	readonly address: number;
 }
 
+/** vmexits in a piece of a VM's memory. */
+export interface ExitRange {
+	readonly vm: number;
+	readonly gfn: number;
+	readonly pages: number;
+	/** One a strategy. */
+	readonly vmexits: readonly number[];
+}
+
+/** assembly/exits.ts. */
+const EXIT_RANGE_PAGES = 512;
+const EXIT_RANGE_BYTES = 16;
+
 interface Exports extends Record<string, unknown> {
 	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
 	start(sets1: number, ways1: number, sets2: number, ways2: number): void;
@@ -50,6 +63,7 @@ interface Exports extends Record<string, unknown> {
 	markLabel(): number;
 	markLabelBytes(): number;
 	counters(): number;
+	exitRanges(): number;
 	violationRule(strategy: number): number;
 	violationEvent(strategy: number): number;
 	violationGfn(strategy: number): number;
@@ -217,6 +231,19 @@ export class Engine {
 		return Array.from({ length: this.#strategies }, (_, index) =>
 			new BigUint64Array(this.#memory.buffer, at + index * count * 8, count).slice(),
 		);
+	}
+
+	/** vmexits by VM and 2 MiB of its memory, by VM and gfn. */
+	exitRanges(): ExitRange[] {
+		const found: ExitRange[] = [];
+		const { buffer } = this.#memory;
+		const words = new Uint32Array(buffer);
+		for (let at = this.#exports.exitRanges() >>> 0; at !== 0; at = words[at / 4 + 2] ?? 0) {
+			const counts = new BigUint64Array(buffer, at + EXIT_RANGE_BYTES, this.#strategies);
+			const gfn = (words[at / 4] ?? 0) * EXIT_RANGE_PAGES;
+			found.push({ vm: words[at / 4 + 1] ?? 0, gfn, pages: EXIT_RANGE_PAGES, vmexits: Array.from(counts, Number) });
+		}
+		return found.sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
 	}
 
 	violation(strategy: number): Violation | null {

@@ -5,7 +5,7 @@ import { stateDigest } from "../state.js";
 import { OPERATION_KINDS, type Strategy } from "../strategies/steps.js";
 import type { TraceReader } from "../trace/reader.js";
 import { MAX_STRATEGIES } from "./boundary.js";
-import { type Build, defaultBuild, Engine, type Violation } from "./engine.js";
+import { type Build, defaultBuild, Engine, type ExitRange, type Violation } from "./engine.js";
 import { feed } from "./feed.js";
 import { type IntervalReplay, Intervals } from "./intervals.js";
 
@@ -43,6 +43,8 @@ export interface ReplayResult {
 	readonly phases: PhaseReplay[];
 	/** The whole trace, cut where blocks end. */
 	readonly intervals: readonly IntervalReplay[];
+	/** Where in the VMs' memory the vmexits happened, by VM and gfn; they sum up to `vmexits`. */
+	readonly ranges: readonly ExitRange[];
 	readonly events: number;
 	/** Reading, decoding and replaying. */
 	readonly seconds: number;
@@ -148,6 +150,20 @@ function strategyReplays(options: ReplayOptions, groups: readonly Group[], final
 	});
 }
 
+/** The groups' ranges as one list. */
+function rangesOf(groups: readonly Group[], strategies: number): ExitRange[] {
+	const found = new Map<string, { vm: number; gfn: number; pages: number; vmexits: number[] }>();
+	for (const { engine, members } of groups) {
+		for (const { vm, gfn, pages, vmexits } of engine.exitRanges()) {
+			const key = `${vm}.${gfn}`;
+			const known = found.get(key) ?? { vm, gfn, pages, vmexits: new Array<number>(strategies).fill(0) };
+			for (const [index, place] of members.entries()) known.vmexits[place] = vmexits[index] ?? 0;
+			found.set(key, known);
+		}
+	}
+	return [...found.values()].sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
+}
+
 /**
  * Replay a trace. `onProgress` is told after each block how many events and bytes of payloads are done.
  * @throws BadInputError on a damaged block, LimitError beyond the memory
@@ -177,12 +193,14 @@ export function replayTrace(
 	const seconds = (performance.now() - started) / 1000;
 	const final = countersNow();
 	const strategies = strategyReplays(options, groups, final);
+	const ranges = rangesOf(groups, options.strategies.length);
 	const peakMemoryBytes = engines.reduce((sum, engine) => sum + engine.memoryBytes, 0);
 	for (const engine of engines) if (engine.memoryBytes <= KEPT_BYTES) idle.set(engine.build, engine);
 	return {
 		strategies,
 		phases: phases.finish(final),
 		intervals: intervals.finish(final, fed.events),
+		ranges,
 		events: fed.events,
 		seconds,
 		decodeSeconds: fed.decodeSeconds,

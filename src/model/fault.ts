@@ -67,6 +67,8 @@ function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Ac
 	world.count(vm.root(as).entry(gfn).frame !== null ? "vmexitsProtection" : "vmexitsNotPresent");
 	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
 	if (spte.frame === null && spte.site !== null) world.countSite(spte.site, "exitsCaused");
+	const range = `${vm.id}.${Math.floor(gfn / HUGE_PAGES)}`;
+	world.exits.set(range, (world.exits.get(range) ?? 0) + 1);
 }
 
 /** Whether and why the fault is stale (mmu_invalidate_retry_hva). */

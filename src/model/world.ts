@@ -64,6 +64,8 @@ export class World {
 	/** Number of the cause being replayed. */
 	event = 0;
 	violation: Violation | null = null;
+	/** vmexits by VM and 512 gfns: `vm.range`. */
+	readonly exits = new Map<string, number>();
 
 	constructor(options: WorldOptions) {
 		this.options = options;

@@ -8,6 +8,7 @@ import type { Strategy } from "../strategies/steps.js";
 import type { TraceHeader } from "../trace/record.js";
 import { breakEvenVmexitCycles, type Cycles, cyclesOf, type SensitivityRow, savedPercent, sensitivity } from "./cost.js";
 import { type Exactness, exactness } from "./exactness.js";
+import { rangesByVm } from "./ranges.js";
 
 export interface TraceFacts {
 	readonly path: string;
@@ -224,6 +225,7 @@ export function comparisonJson(comparison: Comparison): object {
 			replay,
 		})),
 		delta: deltas,
+		byVm: rangesByVm(comparison).map(({ vm, vmexits }) => ({ vm, vmexits })),
 		...(comparison.sensitivity === null ? {} : { sensitivity: sensitivityJson(comparison) }),
 		replay: replayJson(result),
 	};

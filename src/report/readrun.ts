@@ -1,6 +1,6 @@
 // Reads a saved run (savedrun.ts), or the document of `compare --json`, which has no phases and intervals.
 import { COUNTER_PATHS } from "../counters.js";
-import type { Violation } from "../engine/engine.js";
+import type { ExitRange, Violation } from "../engine/engine.js";
 import type { IntervalReplay } from "../engine/intervals.js";
 import type { PhaseReplay, ReplayResult } from "../engine/replay.js";
 import type { Fidelity } from "../fidelity/fidelity.js";
@@ -183,6 +183,20 @@ function readInterval(fields: FieldReader): IntervalReplay {
 	};
 }
 
+function readRange(fields: FieldReader): ExitRange {
+	return {
+		vm: fields.integer("vm", 0, MAX),
+		gfn: fields.integer("gfn", 0, MAX),
+		pages: fields.integer("pages", 1, MAX),
+		vmexits: fields.items("vmexits").map((value, at) => {
+			const count = counterValue(value);
+			return count === undefined
+				? fields.fail(`vmexits[${at}]`, "must be a counter: a whole number, or a string of digits")
+				: Number(count);
+		}),
+	};
+}
+
 function readResult(fields: FieldReader, trace: FieldReader, strategies: readonly ComparedStrategy[]): ReplayResult {
 	const replay = fields.object("replay");
 	const seconds = replay.number("seconds", 0, MAX);
@@ -190,6 +204,7 @@ function readResult(fields: FieldReader, trace: FieldReader, strategies: readonl
 		strategies: strategies.map((strategy) => strategy.replay),
 		phases: each(fields, "phases", readPhase),
 		intervals: each(fields, "intervals", readInterval),
+		ranges: each(fields, "ranges", readRange),
 		events: trace.integer("events", 0, MAX),
 		seconds,
 		decodeSeconds: replay.number("decodeSeconds", 0, MAX),

@@ -2,6 +2,7 @@
 import { COUNTER_PATHS, type CounterValue } from "../counters.js";
 import { type Comparison, comparisonJson } from "./compare.js";
 import { exactnessLines } from "./comparetable.js";
+import { rangesByVm } from "./ranges.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "./verdict.js";
 
 /** How a run was made. Nothing that names a person or a host. */
@@ -54,6 +55,7 @@ function savedTrace(comparison: Comparison): object {
 		summary: summary(comparison),
 		provenance: { copiesRecorded, clock, clockResolutionNs, sources, importer, importerVersion },
 		phases: result.phases.map(({ phase, label, counters }) => ({ phase, label, strategies: grown(counters) })),
+		ranges: rangesByVm(comparison).flatMap(({ ranges }) => ranges),
 		intervals: result.intervals.map(({ firstEvent, events, firstNs, counters }) => ({
 			firstEvent,
 			events,

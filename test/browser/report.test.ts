@@ -59,6 +59,7 @@ describe.skipIf(!HAS_CHROMIUM)("the report", () => {
 			expect(await page.getByText(digest).count()).toBeGreaterThan(0);
 		}
 		expect(await page.locator(".verdict").textContent()).toMatch(/of 91 vmexits under drop/i);
+		expect(await page.getByRole("img", { name: "vmexits in the memory of VM 0 under drop: 91 in all" }).count()).toBe(1);
 		expect(await page.getByText("establish-naive (unsafe)").count()).toBeGreaterThan(0);
 		await close();
 	});

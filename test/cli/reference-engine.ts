@@ -6,6 +6,7 @@ import { ReferenceModel } from "../../src/model/replay.js";
 import { AgentKind } from "../../src/trace/kinds.js";
 import type { TraceReader } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
+import { exitRanges } from "../engine/reference.js";
 
 export function replayTrace(
 	trace: TraceReader,
@@ -60,6 +61,7 @@ export function replayTrace(
 		})),
 		phases,
 		intervals: [],
+		ranges: exitRanges(models.map(({ world }) => world)),
 		events,
 		seconds,
 		decodeSeconds: 0,

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { COUNTER_PATHS } from "../../src/counters.js";
 import type { ReplayResult } from "../../src/engine/replay.js";
 
-type Comparable = Pick<ReplayResult, "strategies" | "phases" | "events">;
+type Comparable = Pick<ReplayResult, "strategies" | "phases" | "ranges" | "events">;
 
 /** Counters that are not 0, by path. */
 function named(counters: BigUint64Array | undefined): Record<string, bigint> {
@@ -21,6 +21,7 @@ export function expectEqual(engine: Comparable, reference: Comparable): void {
 		expect(found?.violation, expected.name).toEqual(expected.violation);
 		expect(found?.digest, `state of ${expected.name}`).toBe(expected.digest);
 	}
+	expect(engine.ranges).toEqual(reference.ranges);
 	expect(engine.phases.map(({ phase, label }) => `${phase} ${label}`)).toEqual(
 		reference.phases.map(({ phase, label }) => `${phase} ${label}`),
 	);

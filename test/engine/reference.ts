@@ -3,16 +3,28 @@ import type { PhaseReplay, ReplayOptions, ReplayResult, StrategyReplay } from ".
 import { setsOf } from "../../src/machine/machine.js";
 import { ReferenceModel } from "../../src/model/replay.js";
 import { modelState } from "../../src/model/state.js";
+import type { World } from "../../src/model/world.js";
 import { stateDigest } from "../../src/state.js";
 import type { TraceReader } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
 
-type Reference = Pick<ReplayResult, "strategies" | "phases" | "events">;
+type Reference = Pick<ReplayResult, "strategies" | "phases" | "ranges" | "events">;
 
 interface PhaseBegin {
 	readonly phase: number;
 	readonly label: string;
 	readonly counters: BigUint64Array[];
+}
+
+/** vmexits by VM and 512 gfns, as the engine lists them. */
+export function exitRanges(worlds: readonly World[]): ReplayResult["ranges"] {
+	const keys = new Set(worlds.flatMap(({ exits }) => [...exits.keys()]));
+	return [...keys]
+		.map((key) => {
+			const [vm = 0, range = 0] = key.split(".").map(Number);
+			return { vm, gfn: range * 512, pages: 512, vmexits: worlds.map(({ exits }) => exits.get(key) ?? 0) };
+		})
+		.sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
 }
 
 /** Replay a trace under each strategy by the reference model. */
@@ -46,5 +58,5 @@ export function referenceReplay(trace: TraceReader, { strategies, machine }: Rep
 		violation: world.violation,
 		digest: stateDigest(modelState(world)),
 	}));
-	return { strategies: replays, phases, events };
+	return { strategies: replays, phases, ranges: exitRanges(models.map(({ world }) => world)), events };
 }

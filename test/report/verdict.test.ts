@@ -64,6 +64,7 @@ function compared(
 			strategies: Object.entries(values).map(([name, counts]) => ({ name, counters: counters(counts), violation: null, digest: "" })),
 			phases: [],
 			intervals: [],
+			ranges: [],
 			events: 10,
 			seconds: 1,
 			decodeSeconds: 0,

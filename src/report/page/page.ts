@@ -7,6 +7,7 @@ import { labelOf } from "../verdict.js";
 import { causesSection, sitesSection } from "./causes.js";
 import { cyclesSections } from "./cycles.js";
 import { coherenceSection, fidelitySection, madeSection, tlbSection } from "./facts.js";
+import { heatSection } from "./heat.js";
 import { litmusSection } from "./litmus.js";
 import { html, Markup, NOTHING } from "./markup.js";
 import { overview } from "./overview.js";
@@ -16,7 +17,7 @@ import { timelineSection } from "./timeline.js";
 
 /** One trace's comparison; `id` is its own on the page. */
 export function comparisonMarkup(comparison: Comparison, made: Made | null, id: string): Markup {
-	return html`<article id="${id}">${overview(comparison)}${causesSection(comparison)}${sitesSection(comparison)}${timelineSection(comparison, id)}${cyclesSections(comparison, id)}${tlbSection(comparison)}${coherenceSection(comparison)}${fidelitySection(comparison)}${madeSection(comparison, made)}</article>`;
+	return html`<article id="${id}">${overview(comparison)}${causesSection(comparison)}${sitesSection(comparison)}${heatSection(comparison)}${timelineSection(comparison, id)}${cyclesSections(comparison, id)}${tlbSection(comparison)}${coherenceSection(comparison)}${fidelitySection(comparison)}${madeSection(comparison, made)}</article>`;
 }
 
 const idOf = (at: number): string => `trace-${at + 1}`;

@@ -38,6 +38,7 @@ figure{margin:1rem 0}figcaption{font-size:.9rem;color:var(--dim)}
 .bars .row{display:grid;grid-template-columns:minmax(6rem,9rem) 1fr 5rem;gap:.5rem;align-items:center;margin:.2rem 0;font-size:.875rem}
 .bars .name{text-align:right;overflow-wrap:anywhere}.track{display:flex;height:1.35rem;background:var(--soft);overflow:hidden;border-radius:.15rem}.track .b{display:block;height:100%;border-right:1px solid var(--bg)}
 .bars .sum{font-variant-numeric:tabular-nums}
+.heatmap svg{display:block;width:100%;height:100%;fill:var(--p1)}.heatmap .hole{fill:var(--bg)}
 .legend i{display:inline-block;width:.8rem;height:.8rem;margin-right:.35rem;vertical-align:-.05rem;border-radius:.1rem}
 .lines .legend i{height:0;border-width:3px 0 0;border-top-style:solid;border-radius:0;width:1.4rem;vertical-align:.25rem}
 .lines .legend i.d1,.lines .legend i.d5{border-top-style:dashed}.lines .legend i.d2,.lines .legend i.d3,.lines .legend i.d6{border-top-style:dotted}
