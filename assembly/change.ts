@@ -20,6 +20,7 @@ import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { canProtect, changePte, clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { applySite, decideSite, Extent, stripPtes } from "./sites";
 import { Operation } from "./steps";
 import { stripBit } from "./tlb";
 import { exists, firstVcpu, Mm, mmOf, strategies, tlbOf } from "./world";
@@ -38,23 +39,41 @@ export function rangeEnd(page: u64, pages: u64): u64 {
 	return min<u64>(page + pages, PAGE_LIMIT);
 }
 
-/** False: the PTEs are not what the operation expected (recheck, pte_same), or there is nothing to change. */
-export function decide(op: Operation): bool {
+export function newMapping(frame: u32, writable: bool): void {
+	newFrame = frame;
+	newWritable = writable;
+}
+
+/** None: the PTEs are not what the operation expected (recheck, pte_same), or there is nothing to change. */
+export function decide(op: Operation): Extent {
 	newFrame = NO_FRAME;
 	newWritable = false;
 	const kind = op.kind;
+	if (kind >= <u32>Kind.thpCollapse) return decideSite(op);
 	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.page, rangeEnd(op.page, op.pages), (op.flags & OpFlag.writable) == 0);
-	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork || kind == Kind.thpSplit) return true;
-	if (kind == Kind.invalidate || kind == Kind.thpCollapse || (op.flags & OpFlag.failed) != 0) return false;
+	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork || kind == Kind.thpSplit) return Extent.all;
+	if (kind == Kind.invalidate || (op.flags & OpFlag.failed) != 0) return Extent.none;
 	if (kind == Kind.cow || kind == Kind.unshare) decideCopy(op.mm, op.page, kind == Kind.unshare);
 	else if (kind == Kind.ksmReplace) decideReplace(op);
 	else {
 		// write_protect_page (1.4)
 		const pte = anonymous(op.mm, op.page);
-		if ((op.flags & OpFlag.changed) == 0 && !canProtect(pte)) return false;
+		if ((op.flags & OpFlag.changed) == 0) {
+			if (!canProtect(pte)) return Extent.none;
+			// page_mapcount + 1 + swapped != page_count: -EFAULT.
+			if ((wordOf(frameOf(pte)) & FrameBit.held) != 0) return Extent.restored;
+		}
 		newFrame = frameOf(pte);
 	}
-	return true;
+	return Extent.all;
+}
+
+/** The page on which the fault, ksmd or uprobes keep a reference of their own until after the range end (1.3, 1.5, 1.7); NO_FRAME if none. */
+export function oldPage(op: Operation): u32 {
+	const kind = op.kind;
+	if (kind != Kind.cow && kind != Kind.unshare && kind != Kind.ksmReplace && kind != Kind.uprobeReplace) return NO_FRAME;
+	const pte = pteOf(op.mm, op.page);
+	return (pte & Bit.present) != 0 ? frameOf(pte) : NO_FRAME;
 }
 
 /** The PTE of a page that KSM works on: one that the trace has not shown as a present anonymous page was filled unseen. */
@@ -70,7 +89,7 @@ function decideCopy(mm: Mm, page: u64, unshare: bool): void {
 	const isMapped = (pte & Bit.present) != 0;
 	const source = frameOf(pte);
 	newFrame = allocate();
-	if (isMapped) share(newFrame, source);
+	if (isMapped) shareWith(newFrame, source);
 	if (unshare) countAll(Counter.cowCopies_unshare);
 	else if (isMapped && source == ZERO_PAGE) countAll(Counter.cowCopies_zero);
 	else if (isMapped && (wordOf(source) & FrameBit.ksm) != 0) {
@@ -90,7 +109,7 @@ function decideReplace(op: Operation): void {
 }
 
 /** Two frames have the same content from now on, so a store to either has something to note again. */
-function share(frame: u32, source: u32): void {
+export function shareWith(frame: u32, source: u32): void {
 	shareContent(frame, source);
 	// Who could store to them without a fault has lost its TLB entry in this very operation, or is suspect; with one exception.
 	if (!sharedWritable) return;
@@ -104,13 +123,17 @@ export function apply(op: Operation): void {
 	const kind = op.kind;
 	const mm = op.mm;
 	const page = op.page;
-	if (kind == Kind.cow || kind == Kind.unshare) setPte(mm, page, newFrame, newWritable);
+	if (kind == Kind.cow || kind == Kind.unshare || kind == Kind.uprobeReplace || kind == Kind.migrateVma)
+		setPte(mm, page, newFrame, newWritable);
+	else if (kind == Kind.mkclean) stripPtes(op, Bit.writable | PteBit.dirty);
+	else if (kind == Kind.softDirty) stripPtes(op, Bit.writable);
+	else if (kind >= <u32>Kind.thpCollapse) applySite(op);
 	else if (kind == Kind.ksmWriteProtect) {
 		changePte(mm, page, Bit.writable | PteBit.dirty, 0);
 		clearBit(newFrame, FrameBit.exclusive);
 	} else if (kind == Kind.ksmReplace) {
 		const pte = pteOf(mm, page);
-		if ((pte & Bit.present) != 0) share(frameOf(pte), newFrame);
+		if ((pte & Bit.present) != 0) shareWith(frameOf(pte), newFrame);
 		setPte(mm, page, newFrame, false);
 	} else applyRange(op);
 	// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns (1.9).
@@ -146,8 +169,16 @@ function protectPte(at: usize, pte: u32, allowed: bool): void {
 
 /** copy_present_pte: both sides read-only and shared (1.9). */
 function forkPte(at: usize, pte: u32, page: u64, child: Mm): void {
-	store<u32>(at, pte & ~(<u32>Bit.writable));
 	const frame = frameOf(pte);
+	const pinnedOwn: u32 = FrameBit.pinned | FrameBit.exclusive;
+	if ((wordOf(frame) & pinnedOwn) == pinnedOwn) {
+		// Copied at once: the parent's stays as it is.
+		const copy = allocate();
+		shareWith(copy, frame);
+		setPte(child, page, copy, writingAllowed(child, page));
+		return;
+	}
+	store<u32>(at, pte & ~(<u32>Bit.writable));
 	if (frame != ZERO_PAGE) clearBit(frame, FrameBit.exclusive);
 	setPte(child, page, frame, false);
 }

@@ -1,6 +1,6 @@
 // Physical frames as the primary MMU counts them (kernel.md 1.2 to 1.6, I-18). Record of a frame: drawn in layout.ts.
 //
-//	word: mapcount, kpages, KSM, freed, exclusive | KSM page, or the next free frame | content class of strategy 0 .. S-1
+//	word: mapcount, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame | content class of strategy 0 .. S-1
 //
 // Content, for the oracle: class 0 is content that no other frame has, so that a store to a frame whose content is its own changes nothing.
 // Frames of one other class have the same content: a copy and its source, a merged page and the KSM page. Which content a frame has depends
@@ -22,10 +22,17 @@ export const enum FrameBit {
 	ksm = 4,
 	/** It was more than one KSM page of the capture: its number is not used again. */
 	kpages = 8,
+	/** It has references beside its mappings: `holds` says how many. */
+	held = 16,
+	/** Some of them are pins (1.4, 1.9). */
+	pinned = 32,
 }
 // @ts-ignore: decorator
 @inline
-const MAPCOUNT_SHIFT: u32 = 4;
+const MAPCOUNT_SHIFT: u32 = 8;
+// @ts-ignore: decorator
+@inline
+const MAX_MAPCOUNT: u32 = (1 << (32 - MAPCOUNT_SHIFT)) - 1;
 
 // @ts-ignore: decorator
 @inline
@@ -45,6 +52,9 @@ export let sharedWritable: bool = false;
 
 /** KSM page -> frame + 1. */
 const kpages = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+/** Of frames that have any: references that are no mappings, and the pins among them. */
+const holds = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+const pins = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 
 // @ts-ignore: decorator
 @inline
@@ -63,6 +73,8 @@ export function resetFrames(): void {
 	locked = UNLOCKED;
 	sharedWritable = false;
 	resetTable(kpages);
+	resetTable(holds);
+	resetTable(pins);
 	store<u32>(newFrame(), 0);
 }
 
@@ -141,23 +153,69 @@ export function map(frame: u32): void {
 	if (frame == ZERO_PAGE) return;
 	const at = frameAt(frame);
 	const word = load<u32>(at);
-	if (word >> MAPCOUNT_SHIFT == (1 << 28) - 1) giveUp(Failure.frames, frame);
+	if (word >> MAPCOUNT_SHIFT == MAX_MAPCOUNT) giveUp(Failure.frames, frame);
 	store<u32>(at, word + (1 << MAPCOUNT_SHIFT));
 }
 
-/** A PTE lets go. The last one frees the page (ksmd's own scan reference ends with the operation, 1.5). */
+/** A PTE lets go. */
 export function unmap(frame: u32): void {
 	if (frame == ZERO_PAGE) return;
 	const at = frameAt(frame);
 	const word = load<u32>(at) - (1 << MAPCOUNT_SHIFT);
 	store<u32>(at, word);
-	if (word >> MAPCOUNT_SHIFT != 0) return;
+	if (word >> MAPCOUNT_SHIFT == 0 && (word & FrameBit.held) == 0) free(frame, at, word);
+}
+
+/** The last reference frees the page (I-18). */
+function free(frame: u32, at: usize, word: u32): void {
 	store<u32>(at, word | FrameBit.freed);
 	if ((word & FrameBit.kpages) != 0) return;
 	const kpage = load<u32>(at, 4);
 	if ((word & FrameBit.ksm) != 0 && get(kpages, kpage) == frame + 1) remove(kpages, kpage);
 	store<u32>(at, limbo, 4);
 	limbo = frame;
+}
+
+/** A reference that is no mapping: a pin, or what a copying fault or ksmd keeps until after the range end (1.3, 1.5). */
+export function hold(frame: u32): void {
+	if (frame == ZERO_PAGE) return;
+	set(holds, frame, get(holds, frame) + 1);
+	setBit(frame, FrameBit.held);
+}
+
+export function release(frame: u32): void {
+	if (frame == ZERO_PAGE) return;
+	const left = get(holds, frame) - 1;
+	if (left != 0) {
+		set(holds, frame, left);
+		return;
+	}
+	remove(holds, frame);
+	const at = frameAt(frame);
+	const word = load<u32>(at) & ~(<u32>FrameBit.held);
+	store<u32>(at, word);
+	if (word >> MAPCOUNT_SHIFT == 0) free(frame, at, word);
+}
+
+export function pin(frame: u32): void {
+	hold(frame);
+	set(pins, frame, get(pins, frame) + 1);
+	setBit(frame, FrameBit.pinned);
+}
+
+export function unpin(frame: u32): void {
+	const left = get(pins, frame) - 1;
+	if (left != 0) set(pins, frame, left);
+	else {
+		remove(pins, frame);
+		clearBit(frame, FrameBit.pinned);
+	}
+	release(frame);
+}
+
+/** Mappings and other references together. */
+export function referencesOf(frame: u32): u32 {
+	return mapcountOf(frame) + ((wordOf(frame) & FrameBit.held) != 0 ? get(holds, frame) : 0);
 }
 
 /** After an operation: what it freed may be used again unless somebody may still translate to it, or ksmd holds it locked. */

@@ -2,10 +2,11 @@
 
 import { promote, rangeEnd } from "./change";
 import { countAll, countBy, siteCounter } from "./counters";
+import { breakOrReuse } from "./cow";
 import { Agent, argumentEnd, payload, stringCount } from "./decode";
 import { refuse } from "./failure";
 import { faultBegin, faultEnd, guestAccess, isWrite, noteOwnCow, resolveAllPending } from "./fault";
-import { allocate, lock, settleFreed, UNLOCKED, ZERO_PAGE } from "./frames";
+import { allocate, lock, noteSharedWritable, pin, settleFreed, UNLOCKED, unpin, ZERO_PAGE } from "./frames";
 import {
 	AgentKind,
 	ARITY,
@@ -14,6 +15,7 @@ import {
 	Counter,
 	Failure,
 	FaultFlag,
+	Hint,
 	Kind,
 	MAXIMA,
 	OpFlag,
@@ -26,7 +28,8 @@ import { makeHuge, splitFirst, splitRange } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
 import { comparePages, suspect, suspectAll } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
-import { clearPteAt, frameOf, pteOf, setPte } from "./primary";
+import { clearPteAt, frameOf, populateNone, pteOf, setPte, writingAllowed } from "./primary";
+import { isBeyond, prepareMove } from "./sites";
 import { removeSlot, setSlot } from "./slots";
 import { dropLeafTables, zapRange } from "./spte";
 import { begin, closeOperation, commit, end, flushVcpus, Operation, openOperation, wholeOperation } from "./steps";
@@ -46,12 +49,15 @@ const values: usize = memory.data(64);
 const KVM_MEM_READONLY: u64 = 2;
 /** Open operations by their window. */
 const windows = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+/** Pinned frames + 1 by the number of their pin. */
+const pinned = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 
 /** The code of the record that `operate` took last, and its mark's phase and label. */
 export let code: u32 = 0;
 
 export function resetOperations(): void {
 	resetTable(windows);
+	resetTable(pinned);
 }
 
 // @ts-ignore: decorator
@@ -73,7 +79,7 @@ function readArguments(from: usize): usize {
 	for (let index: u32 = 0; index < arity; index++) {
 		const value = readVarint();
 		const maximum: u32 = load<u8>(MAXIMA + <usize>code * MAX_ARGUMENTS + index);
-		if (bad != 0 || value >> 53 != 0 || (maximum != 255 && value > maximum)) return fail(Failure.argumentValue, number, at);
+		if (bad != 0 || value >> 53 != 0 || (maximum != 255 && value > maximum)) return fail(Failure.argumentValue, number * 8 + index, at);
 		store<u64>(values + ((<usize>index) << 3), value);
 	}
 	return cursor;
@@ -131,6 +137,9 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 		case Code.exit:
 			exit(mmOf(agent.mmId));
 			break;
+		case Code.unpin:
+			letGoOfPin(argument(0));
+			break;
 		case Code.mark:
 			if (argument(2) >= stringCount) valid = refuse(Failure.stringIndex, argument(2), at);
 			break;
@@ -138,6 +147,8 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 			if (page >= PAGE_LIMIT) valid = refuse(Failure.pageLimit, page, at);
 			else if (code == Code.populate) populate(mmOf(agent.mmId), page, argument(0), <u32>min<u64>(argument(1), 255));
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
+			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
+			else if (code == Code.mremap && isBeyond(argument(4), argument(2))) valid = refuse(Failure.pageLimit, argument(4), at);
 			else bracket(agent, page);
 	}
 	return valid ? next : 0;
@@ -192,6 +203,28 @@ function clearRange(mm: Mm, page: u64, last: u64): void {
 function exit(mm: Mm): void {
 	clearRange(mm, 0, PAGE_LIMIT);
 	comparePages(mm, 0, PAGE_LIMIT);
+	settleFreed(suspect == 0);
+}
+
+/** gup(FOLL_PIN | FOLL_WRITE): a write fault where the PTE is not writable, then a reference on the page. Nothing where the VMA forbids it. */
+function pinPage(mm: Mm, page: u64, id: u64): void {
+	letGoOfPin(id);
+	const pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0) populateNone(mm, page, true, false);
+	else if ((pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
+	const now = pteOf(mm, page);
+	if ((now & (Bit.present | Bit.writable)) != (Bit.present | Bit.writable)) return;
+	pin(frameOf(now));
+	// A fork copies the page beside a PTE that stays writable.
+	noteSharedWritable();
+	set(pinned, id, frameOf(now) + 1);
+}
+
+function letGoOfPin(id: u64): void {
+	const frame = get(pinned, id);
+	if (frame == 0) return;
+	remove(pinned, id);
+	unpin(frame - 1);
 	settleFreed(suspect == 0);
 }
 
@@ -258,14 +291,51 @@ function finish(op: Operation): void {
 
 /** The `flags` argument of the record at hand: at the end it is the end's own. */
 function recordFlags(): u32 {
-	if (code == Code.zap || code == Code.invalidate || code == Code.fork || code == Code.thpSplit || code == Code.thpCollapse) return 0;
-	return <u32>argument(code == Code.protect ? 4 : 2);
+	if (code == Code.protect) return <u32>argument(4);
+	const isOnePage =
+		code == Code.cow || code == Code.unshare || code == Code.ksmWriteProtect || code == Code.ksmReplace || code == Code.uprobeReplace;
+	return isOnePage ? <u32>argument(2) : 0;
+}
+
+/** A huge mapping of it is split first. */
+function worksOnOnePage(): bool {
+	if (code == Code.uprobeReplace || code == Code.migrateVma) return true;
+	return code == Code.cow || code == Code.unshare || code == Code.ksmWriteProtect || code == Code.ksmReplace;
+}
+
+/** The kind of a record that gives a range. */
+function rangeKind(): u32 {
+	switch (code) {
+		case Code.zap:
+			return Kind.zap;
+		case Code.protect:
+			return Kind.protect;
+		case Code.fork:
+			return Kind.fork;
+		case Code.thpSplit:
+			return Kind.thpSplit;
+		case Code.thpCollapse:
+			return Kind.thpCollapse;
+		case Code.migrateVma:
+			return Kind.migrateVma;
+		case Code.mkclean:
+			return Kind.mkclean;
+		case Code.softDirty:
+			return Kind.softDirty;
+		case Code.hugeCow:
+			return Kind.hugeCow;
+		case Code.mremap:
+			return Kind.mremap;
+		default:
+			return Kind.invalidate;
+	}
 }
 
 /** What the record says of an operation that begins; counted and noted as the begin of its kind is. */
 function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	const mm = mmOf(agent.mmId);
-	if (code == Code.cow || code == Code.unshare || code == Code.ksmWriteProtect || code == Code.ksmReplace) splitFirst(mm, page);
+	if (worksOnOnePage()) splitFirst(mm, page);
+	if (code == Code.mremap) prepareMove(mm, page, argument(2), argument(4));
 	let kind: u32 = Kind.invalidate;
 	let pages: u64 = 1;
 	if (code == Code.ksmWriteProtect) {
@@ -280,19 +350,15 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 		kind = Kind.cow;
 		if ((recordFlags() & OpFlag.ownFault) != 0) noteOwnCow(vcpuFor(agent));
 	} else if (code == Code.unshare) kind = Kind.unshare;
+	else if (code == Code.uprobeReplace) kind = Kind.uprobeReplace;
 	else {
 		pages = argument(2);
-		if (code == Code.zap) kind = Kind.zap;
-		else if (code == Code.protect) kind = Kind.protect;
-		else if (code == Code.fork) kind = Kind.fork;
-		else if (code == Code.thpSplit) kind = Kind.thpSplit;
-		else if (code == Code.thpCollapse) kind = Kind.thpCollapse;
+		kind = rangeKind();
 	}
 	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
 	op.flags = recordFlags();
 	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
-	if (kind == Kind.fork) {
-		op.child = <u32>argument(4);
-	}
+	if (kind == Kind.fork) op.child = <u32>argument(4);
+	if (kind == Kind.mremap) op.to = argument(4);
 	return op;
 }

@@ -8,6 +8,7 @@ import {
 	map,
 	mapcountOf,
 	noteSharedWritable,
+	referencesOf,
 	setBit,
 	unmap,
 	wordOf,
@@ -76,7 +77,7 @@ export function mustCopy(frame: u32, hint: u32): bool {
 	if (hint == Hint.reuse) return false;
 	if (locked == frame) return true;
 	if ((wordOf(frame) & FrameBit.exclusive) != 0) return false;
-	return !copiesRecorded && mapcountOf(frame) > 1;
+	return !copiesRecorded && referencesOf(frame) > 1;
 }
 
 /** A private page that is written again where it is. */

@@ -1,15 +1,16 @@
 // The step programs (src/strategies/steps.ts): what KVM does at each step of an operation, under each strategy's own list (kernel.md 1.3 to
 // 1.14, 3.2, 3.4, 10.1). An operation is open from its begin to its end; a list is cut at the page-table lock: up to range-start is the
 // begin, lock to unlock the commit, range-end and later the end. The primary page table changes once, for all strategies.
-import { apply, decide, NO_FRAME, newFrame, newWritable } from "./change";
+import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
 import { count, countAll, siteCounter } from "./counters";
-import { settleFreed } from "./frames";
+import { hold, release, settleFreed } from "./frames";
 import { Cause, Counter, Kind, OPERATION_KINDS, OpFlag, SiteCounter, STEP_LIST_BYTES, StepCode, StepParam } from "./generated/constants";
 import { enlarge, give, reserve, take } from "./heap";
 import { flushThreads } from "./host";
 import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
 import { compareCollected, comparePages, suspect, suspectOne } from "./oracle";
 import { leafOf, makeRecord } from "./pagetable";
+import { Extent, finishSite } from "./sites";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
@@ -28,6 +29,13 @@ export class Operation {
 	kpage: u32;
 	/** fork: the id of the child's mm. */
 	child: u32;
+	/** mremap: the hva page that the range moves to. */
+	to: u64;
+	/** Its points are records of their own. */
+	isOpen: bool;
+	/** The last commit changed something, and what reference it took on the old page: frame + 1, 0 if none. */
+	committed: bool;
+	old: u32;
 	/** Addresses of the VMs whose memslots the bracket's start hit: their end must pair. */
 	hits: usize;
 	hitBytes: usize;
@@ -81,6 +89,9 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.page = page;
 	op.pages = pages;
 	op.hitCount = 0;
+	op.isOpen = false;
+	op.committed = false;
+	op.old = 0;
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
 	return op;
 }
@@ -92,7 +103,9 @@ export function wholeOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operat
 
 /** An operation with its points apart; `closeOperation` gives it back. */
 export function openOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operation {
-	return start(changetype<Operation>(take(operationBytes())), kind, mm, page, pages);
+	const op = start(changetype<Operation>(take(operationBytes())), kind, mm, page, pages);
+	op.isOpen = true;
+	return op;
 }
 
 export function closeOperation(op: Operation): void {
@@ -138,40 +151,75 @@ export function begin(op: Operation): void {
 
 /** lock to unlock: the primary change, and what change_pte does under the lock. */
 export function commit(op: Operation): void {
-	if (!decide(op)) return;
-	collect(op.mm, op.page, op.pages);
+	const extent = decide(op);
+	if (extent == Extent.none) return;
+	holdOld(op, extent);
+	// change_pte speaks of one page, however long the bracket is (1.8).
+	collect(op.mm, op.page, newFrame == NO_FRAME ? op.pages : 1);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		let unlocked = false;
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.clearFlush) count(strategy, Counter.flush_primaryTlb);
-			else if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1));
+			if (code == StepCode.clearFlush && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
+			if (extent != Extent.all) continue;
+			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1));
 			else if (code == StepCode.bumpSeq) bumpSeq(strategy);
+			else if (code == StepCode.unlock) unlocked = true;
+			// Before the unlock it is invalidate_page (1.0).
+			else if (code == StepCode.invalidateRange && !unlocked) invalidateRange(op, strategy);
 		}
 	}
-	if (((flushing >> op.kind) & 1) != 0) flushThreads(op.mm, op.page, op.pages);
-	if (((setting >> op.kind) & 1) != 0) apply(op);
+	if (((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);
+	if (((setting >> op.kind) & 1) != 0 && extent != Extent.restored) apply(op);
+	if (op.kind == Kind.mremap) collect(op.mm, op.page, op.pages);
 	compareCollected();
 	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
 	settleFreed(suspect == 0);
 }
 
+/** The old page is not freed before the end. In an operation of one piece nobody could tell. */
+function holdOld(op: Operation, extent: Extent): void {
+	const old = op.isOpen && extent != Extent.restored ? oldPage(op) : NO_FRAME;
+	if (old != NO_FRAME) hold(old);
+	letGo(op);
+	op.old = old + 1;
+	op.committed = true;
+}
+
+function letGo(op: Operation): void {
+	if (op.old != 0) release(op.old - 1);
+	op.old = 0;
+	op.committed = false;
+}
+
 /** range-end and what follows it. */
 export function end(op: Operation): void {
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+		let unlocked = false;
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.rangeEnd && hasNotifiers(op)) {
+			if (code == StepCode.unlock) unlocked = true;
+			else if (code == StepCode.rangeEnd && hasNotifiers(op)) {
 				count(strategy, Counter.notifier_rangeEnd);
 				invalidateEnd(op, strategy);
-			} else if (code == StepCode.invalidateRange && hasNotifiers(op)) {
-				count(strategy, Counter.notifier_rangeStart);
+			} else if (code == StepCode.invalidateRange && unlocked) {
 				collect(op.mm, op.page, op.pages);
-				for (let index: u32 = 0; index < hitCount; index++) {
-					countLock(strategy, op.kind);
-					zapHit(op, strategy, hitAt(index));
-				}
+				invalidateRange(op, strategy);
 			}
 		}
+	}
+	if (op.committed) finishSite(op);
+	letGo(op);
+	settleFreed(suspect == 0);
+}
+
+/** The one callback that zaps, but counts nothing in progress and raises no sequence (2.1); counted as a start. */
+function invalidateRange(op: Operation, strategy: u32): void {
+	if (!hasNotifiers(op)) return;
+	count(strategy, Counter.notifier_rangeStart);
+	for (let index: u32 = 0; index < hitCount; index++) {
+		countLock(strategy, op.kind);
+		zapHit(op, strategy, hitAt(index));
 	}
 }
 
@@ -236,7 +284,7 @@ function invalidateBegin(vm: Vm, strategy: u32, start: u64, end: u64): void {
 
 /** As the cause of a vmexit, what an operation's zap is. */
 function causeOfKind(kind: u32): u32 {
-	if (kind == Kind.cow || kind == Kind.unshare) return Cause.cow;
+	if (kind == Kind.cow || kind == Kind.unshare || kind == Kind.hugeCow) return Cause.cow;
 	if (kind == Kind.thpSplit) return Cause.hugeSplit;
 	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
 }

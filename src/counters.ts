@@ -14,6 +14,12 @@ export const SITES = [
 	"invalidate",
 	"thpSplit",
 	"thpCollapse",
+	"uprobeReplace",
+	"migrateVma",
+	"mkclean",
+	"softDirty",
+	"hugeCow",
+	"mremap",
 	"memslot",
 ] as const;
 export type Site = (typeof SITES)[number];

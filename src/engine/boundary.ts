@@ -35,7 +35,7 @@ export const Failure = {
 	operationCode: 15,
 	/** Another number of arguments than the operation takes. `detail`: its code. */
 	argumentCount: 16,
-	/** An argument beyond what it can mean. `detail`: its code. */
+	/** An argument beyond what it can mean. `detail`: its code * 8 + its place. */
 	argumentValue: 17,
 	/** Bytes left over in the argument column. `detail`: how many. */
 	argumentsLeft: 18,
@@ -49,7 +49,7 @@ export const Failure = {
 	kpage: 22,
 	/** Memory: the 4 GiB of WebAssembly or the cap that was set. `detail`: bytes asked for. */
 	memory: 32,
-	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^28 mappings of one frame. */
+	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^24 mappings of one frame. */
 	frames: 33,
 	/** More regions of host address space than a TLB can tag. */
 	hostRegions: 34,

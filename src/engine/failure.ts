@@ -1,5 +1,6 @@
 // The engine's failure codes as the errors of the command line.
 import { BadInputError, LimitError } from "../errors.js";
+import { OPERATION_BY_CODE } from "../trace/operations.js";
 import { Failure, FIRST_LIMIT } from "./boundary.js";
 
 /** What went wrong and where, as the engine's exports give it. */
@@ -11,6 +12,11 @@ export interface EngineFailure {
 
 /** Fields of EventBlock by number (traces/mmtrace.proto). */
 const FIELDS = ["", "events", "agent", "strings", "op", "page", "page_delta", "argument", "offset", "time", "position"];
+
+function argumentText(code: number, place: number): string {
+	const shape = OPERATION_BY_CODE[code];
+	return `argument ${shape?.args[place] ?? place} of operation ${shape?.name ?? code} means nothing`;
+}
 
 function text({ code, detail }: EngineFailure): string {
 	const field = FIELDS[detail] ?? `field ${detail}`;
@@ -48,7 +54,7 @@ function text({ code, detail }: EngineFailure): string {
 		case Failure.argumentCount:
 			return `operation ${detail} with another number of arguments than it takes`;
 		case Failure.argumentValue:
-			return `operation ${detail} with an argument that means nothing`;
+			return argumentText(Math.floor(detail / 8), detail % 8);
 		case Failure.argumentsLeft:
 			return `${detail} bytes are left over in column argument`;
 		case Failure.stringIndex:
@@ -62,7 +68,7 @@ function text({ code, detail }: EngineFailure): string {
 		case Failure.memory:
 			return `the replay needs more memory than it may have: ${Math.ceil(detail / 2 ** 20)} MiB`;
 		case Failure.frames:
-			return "more than 2^26 page frames, or 2^28 mappings of one";
+			return "more than 2^26 page frames, or 2^24 mappings of one";
 		case Failure.hostRegions:
 			return "the machine's TLB has too few sets to tag so much host address space";
 		default:

@@ -97,7 +97,7 @@ function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
 	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;
 	if (world.locked === frame.id) return true;
-	return !world.options.copiesRecorded && frame.mapcount > 1;
+	return !world.options.copiesRecorded && frame.mapcount + frame.holds > 1;
 }
 
 /** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
@@ -126,7 +126,7 @@ export function cowChange(world: World, mm: Mm, page: number, unshare: boolean):
 		world.count("cowBreaks");
 	} else world.count("cowCopies.shared");
 	const writable = !unshare && mm.writingAllowed(page);
-	return { changes: true, frame: fresh, writable, apply: () => void mm.set(page, fresh, writable) };
+	return { changes: true, frame: fresh, writable, old: source, apply: () => void mm.set(page, fresh, writable) };
 }
 
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */

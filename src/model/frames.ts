@@ -7,6 +7,10 @@ export interface Frame {
 	readonly zero: boolean;
 	/** PTEs that map it. */
 	mapcount: number;
+	/** References beside them: pins, the one that a copying fault or ksmd keeps until after the range end (1.3, 1.5). */
+	holds: number;
+	/** Those of `holds` that are pins (1.4, 1.9). */
+	pins: number;
 	/** PageAnonExclusive: a write fault may reuse it. */
 	exclusive: boolean;
 	freed: boolean;
@@ -36,7 +40,17 @@ export class Frames {
 	}
 
 	#make(zero: boolean): Frame {
-		const frame = { id: this.#frames.length, kpage: 0, zero, mapcount: 0, exclusive: !zero, freed: false, content: this.#contents++ };
+		const frame = {
+			id: this.#frames.length,
+			kpage: 0,
+			zero,
+			mapcount: 0,
+			holds: 0,
+			pins: 0,
+			exclusive: !zero,
+			freed: false,
+			content: this.#contents++,
+		};
 		this.#frames.push(frame);
 		return frame;
 	}
@@ -71,9 +85,34 @@ export class Frames {
 		frame.mapcount++;
 	}
 
-	/** A PTE lets go. The last one frees the page (ksmd's own scan reference ends with the operation, 1.5). */
+	/** A PTE lets go. */
 	unmap(frame: Frame): void {
 		frame.mapcount--;
-		if (frame.mapcount <= 0 && !frame.zero) frame.freed = true;
+		this.#freeUnused(frame);
+	}
+
+	/** A reference that is no mapping. */
+	hold(frame: Frame): void {
+		frame.holds++;
+	}
+
+	release(frame: Frame): void {
+		frame.holds--;
+		this.#freeUnused(frame);
+	}
+
+	pin(frame: Frame): void {
+		frame.pins++;
+		this.hold(frame);
+	}
+
+	unpin(frame: Frame): void {
+		frame.pins--;
+		this.release(frame);
+	}
+
+	/** The last reference frees the page (I-18). */
+	#freeUnused(frame: Frame): void {
+		if (frame.mapcount <= 0 && frame.holds === 0 && !frame.zero) frame.freed = true;
 	}
 }

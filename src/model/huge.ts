@@ -1,6 +1,6 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, and the 2 MiB leaf that KVM makes of it.
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
-import { beginOperation, commitOperation, endOperation, type Operation, openOperation } from "./steps.js";
+import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import type { TdpRoot, Vm } from "./vm.js";
 import type { World } from "./world.js";
 
@@ -67,4 +67,31 @@ function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void
 	spte.accessed = true;
 	spte.established = false;
 	spte.huge = huge;
+}
+
+/** do_huge_pmd_wp_page until 5.7: a read-only huge page is copied as a whole, but not the huge zero page (1.15). */
+export function copyHuge(world: World, mm: Mm, page: number): PrimaryChange {
+	const first = firstOf(page);
+	const pte = mm.get(first);
+	const copies = mm.isHuge(page) && pte !== undefined && !pte.writable && !pte.frame.zero;
+	if (copies) world.count("cowCopies.shared");
+	return { changes: copies, frame: null, writable: false, apply: () => copyPages(world, mm, first) };
+}
+
+/** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
+export function collapseChange(world: World, mm: Mm, page: number, pages: number): PrimaryChange {
+	const collapses = pages === HUGE_PAGES && page % HUGE_PAGES === 0 && !mm.isHuge(page) && mm.present(page, pages).length > 0;
+	const finish = (): void => {
+		if (mm.isHuge(page)) return;
+		copyPages(world, mm, page);
+		mm.makeHuge(page);
+	};
+	return { changes: collapses, frame: null, writable: false, apply: () => undefined, finish };
+}
+
+/** 512 new pages with the content of those that are there. */
+function copyPages(world: World, mm: Mm, first: number): void {
+	const writable = mm.writingAllowed(first);
+	for (let at = first; at < first + HUGE_PAGES; at++)
+		mm.set(at, world.frames.allocate(mm.get(at)?.frame ?? world.frames.zeroPage), writable);
 }

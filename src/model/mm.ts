@@ -10,6 +10,11 @@ export interface Pte {
 	dirty: boolean;
 }
 
+/** Whether mremap of [first, first + pages) to `to` moves the PMD at `page` whole, to an aligned place. */
+export function isMovable(page: number, first: number, pages: number, to: number): boolean {
+	return page >= first && page + HUGE_PAGES <= first + pages && (to - first) % HUGE_PAGES === 0;
+}
+
 export class Mm {
 	readonly id: number;
 	readonly #ptes = new Map<number, Pte>();
@@ -71,6 +76,28 @@ export class Mm {
 	split(first: number, pages: number): void {
 		if (pages === 0) return;
 		for (const pmd of this.#huge) if (pmd * HUGE_PAGES < first + pages && (pmd + 1) * HUGE_PAGES > first) this.#huge.delete(pmd);
+	}
+
+	/** First pages of the PMDs that are huge and meet [first, first + pages), in order. */
+	hugeIn(first: number, pages: number): number[] {
+		const met = [...this.#huge].map((pmd) => pmd * HUGE_PAGES).filter((at) => pages > 0 && at < first + pages && at + HUGE_PAGES > first);
+		return met.sort((a, b) => a - b);
+	}
+
+	/** mremap: PTEs, huge mappings that may move whole, and whether the VMA allows writing. Nothing is mapped at the new place. */
+	move(first: number, pages: number, to: number): void {
+		const allowed = this.writingAllowed(first);
+		for (const page of this.present(first, pages)) {
+			const pte = this.#ptes.get(page);
+			if (pte !== undefined) this.#ptes.set(page - first + to, pte);
+			this.#ptes.delete(page);
+		}
+		for (const page of this.hugeIn(first, pages)) {
+			this.#huge.delete(page / HUGE_PAGES);
+			if (isMovable(page, first, pages, to)) this.makeHuge(page - first + to);
+		}
+		this.allowWriting(to, pages, allowed);
+		this.allowWriting(first, pages, true);
 	}
 
 	clear(page: number): void {

@@ -5,8 +5,10 @@ import { OperationArgs } from "../trace/arguments.js";
 import { type Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, populateNone, resolvePending } from "./fault.js";
+import type { Frame } from "./frames.js";
 import { splitFirst, splitOperation } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { rangeChange, siteOperation, UNCHANGED } from "./sites.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
 
@@ -14,13 +16,13 @@ import { type Vcpu, World, type WorldOptions } from "./world.js";
 const KVM_MEM_READONLY = 2;
 
 /** Operations on one page: a huge mapping of it is split first. */
-const ONE_PAGE: ReadonlySet<string> = new Set(["cow", "unshare", "ksmWriteProtect", "ksmReplace"]);
-
-const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };
+const ONE_PAGE: ReadonlySet<string> = new Set(["cow", "unshare", "ksmWriteProtect", "ksmReplace", "uprobeReplace", "migrateVma"]);
 
 export class ReferenceModel {
 	readonly world: World;
 	readonly #open = new Map<number, Operation>();
+	/** Pinned pages by the number of their pin. */
+	readonly #pins = new Map<number, Frame>();
 
 	constructor(options: WorldOptions) {
 		this.world = new World(options);
@@ -128,7 +130,19 @@ export class ReferenceModel {
 			case "thpSplit":
 			case "thpCollapse":
 			case "fork":
+			case "uprobeReplace":
+			case "migrateVma":
+			case "mkclean":
+			case "softDirty":
+			case "hugeCow":
+			case "mremap":
 				this.#bracket(record, args);
+				return;
+			case "pin":
+				this.#pin(world.mm(agent.mm), page, args.get("pin"));
+				return;
+			case "unpin":
+				this.#unpin(args.get("pin"));
 				return;
 			default:
 				return;
@@ -167,6 +181,26 @@ export class ReferenceModel {
 		if (state !== 3) return;
 		for (let at = page + ((HUGE_PAGES - (page % HUGE_PAGES)) % HUGE_PAGES); at + HUGE_PAGES <= page + pages; at += HUGE_PAGES)
 			mm.makeHuge(at);
+	}
+
+	/** gup(FOLL_PIN | FOLL_WRITE): a write fault where the PTE is not writable, then a reference on the page. Nothing where the VMA forbids it. */
+	#pin(mm: Mm, page: number, pin: number): void {
+		const { world } = this;
+		this.#unpin(pin);
+		const pte = mm.get(page);
+		if (pte === undefined) populateNone(world, mm, page, true);
+		else if (!pte.writable && mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, Hint.derive);
+		const now = mm.get(page);
+		if (now === undefined || !now.writable) return;
+		world.frames.pin(now.frame);
+		this.#pins.set(pin, now.frame);
+	}
+
+	#unpin(pin: number): void {
+		const frame = this.#pins.get(pin);
+		if (frame === undefined) return;
+		this.#pins.delete(pin);
+		this.world.frames.unpin(frame);
 	}
 
 	/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
@@ -259,10 +293,8 @@ export class ReferenceModel {
 				);
 			case "thpSplit":
 				return splitOperation(mm, page, args.get("pages"));
-			case "thpCollapse":
-				return openOperation("thp-collapse", mm, page, args.get("pages"), () => UNCHANGED);
 			default:
-				return openOperation("invalidate", mm, page, args.get("pages"), () => UNCHANGED);
+				return siteOperation(world, record.name, mm, page, args);
 		}
 	}
 
@@ -276,6 +308,8 @@ export class ReferenceModel {
 	#writeProtect(mm: Mm, page: number, changed: boolean): PrimaryChange {
 		const pte = this.#anonymous(mm, page);
 		if (!(changed || pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
+		// page_mapcount + 1 + swapped != page_count: -EFAULT.
+		if (!changed && pte.frame.holds > 0) return { changes: true, frame: null, writable: false, extent: "restored", apply: () => undefined };
 		return {
 			changes: true,
 			frame: pte.frame,
@@ -301,6 +335,7 @@ export class ReferenceModel {
 			changes: true,
 			frame,
 			writable: false,
+			old: pte?.frame,
 			apply: () => {
 				if (pte !== undefined) pte.frame.content = frame.content;
 				mm.set(page, frame, false);
@@ -315,16 +350,15 @@ export class ReferenceModel {
 		return rangeChange(parent, page, pages, (at) => {
 			const pte = parent.get(at);
 			if (pte === undefined) return;
+			if (pte.frame.pins > 0 && pte.frame.exclusive) {
+				child.set(at, this.world.frames.allocate(pte.frame), child.writingAllowed(at));
+				return;
+			}
 			pte.writable = false;
 			if (!pte.frame.zero) pte.frame.exclusive = false;
 			child.set(at, pte.frame, false);
 		});
 	}
-}
-
-/** A range operation: `apply` to every present PTE; nothing is mapped by it. */
-function rangeChange(mm: Mm, page: number, pages: number, change: (page: number) => void): PrimaryChange {
-	return { changes: true, frame: null, writable: false, apply: () => mm.present(page, pages).forEach(change) };
 }
 
 /** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */

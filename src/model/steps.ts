@@ -1,7 +1,7 @@
 // What each step of an operation does (kernel.md 1.3 to 1.14, 3.2, 3.4, 10.1). One operation is open from its begin to its end; a step list is cut
 // at the page-table lock: up to range-start is the begin, lock to unlock the commit, range-end and later the end.
 import type { Site } from "../counters.js";
-import type { ChangePte, OperationKind, Step } from "../strategies/steps.js";
+import { type ChangePte, isUnlockedAt, type OperationKind, type Step } from "../strategies/steps.js";
 import type { ZapCause } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
 import type { Mm } from "./mm.js";
@@ -15,8 +15,17 @@ export interface PrimaryChange {
 	/** The one new PTE of an eligible operation. */
 	readonly frame: Frame | null;
 	readonly writable: boolean;
+	/**
+	 * Which steps under the lock run. `all`; `restored`: the PTE is cleared, flushed and put back as it was (write_protect_page on a pinned page, 1.4);
+	 * `appeared`: none -> present, so there is nothing to flush and no notifier (1.8).
+	 */
+	readonly extent?: "all" | "restored" | "appeared";
+	/** The old page, on which the fault, ksmd or uprobes keep a reference of their own until after the range end (1.3, 1.5, 1.7). */
+	readonly old?: Frame | undefined;
 	/** set_pte (or its removal). */
 	apply(): void;
+	/** What follows range_end: the collapse of a huge page copies only then (1.15). */
+	finish?(): void;
 }
 
 export interface Operation {
@@ -33,6 +42,8 @@ export interface Operation {
 	readonly primary: () => PrimaryChange;
 	/** VMs whose memslots the bracket's start hit: their end must pair. */
 	bracketed: Vm[];
+	/** What the last commit did. */
+	change: PrimaryChange | null;
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -46,6 +57,12 @@ const SITE_OF: Readonly<Record<OperationKind, Site>> = {
 	invalidate: "invalidate",
 	"thp-split": "thpSplit",
 	"thp-collapse": "thpCollapse",
+	"uprobe-replace": "uprobeReplace",
+	"migrate-vma": "migrateVma",
+	mkclean: "mkclean",
+	"soft-dirty": "softDirty",
+	"huge-cow": "hugeCow",
+	mremap: "mremap",
 };
 const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	cow: "cow",
@@ -58,6 +75,12 @@ const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	invalidate: "notifier",
 	"thp-split": "hugeSplit",
 	"thp-collapse": "notifier",
+	"uprobe-replace": "notifier",
+	"migrate-vma": "notifier",
+	mkclean: "notifier",
+	"soft-dirty": "notifier",
+	"huge-cow": "cow",
+	mremap: "notifier",
 };
 
 export function openOperation(
@@ -79,6 +102,7 @@ export function openOperation(
 		copies: kind === "cow" || kind === "unshare",
 		primary,
 		bracketed: [],
+		change: null,
 	};
 }
 
@@ -102,8 +126,14 @@ const PART: Readonly<Record<Step["step"], Part>> = {
 	"invalidate-range": "end",
 };
 
-const stepsOf = (world: World, operation: Operation, part: Part): Step[] =>
-	world.options.strategy.operations[operation.kind].filter((step) => PART[step.step] === part);
+/** An invalidate-range before the unlock is invalidate_page (1.0). */
+const partOf = (steps: readonly Step[], at: number, { step }: Step): Part =>
+	step === "invalidate-range" && !isUnlockedAt(steps, at) ? "commit" : PART[step];
+
+const stepsOf = (world: World, operation: Operation, part: Part): Step[] => {
+	const steps = world.options.strategy.operations[operation.kind];
+	return steps.filter((step, at) => partOf(steps, at, step) === part);
+};
 
 /** Everything up to and with range-start. */
 export function beginOperation(world: World, operation: Operation): void {
@@ -125,12 +155,27 @@ function presentSptes(world: World, operation: Operation): number {
 export function commitOperation(world: World, operation: Operation): void {
 	const change = operation.primary();
 	if (!change.changes) return;
+	if (change.old !== undefined) world.frames.hold(change.old);
+	letGo(world, operation);
+	operation.change = change;
 	for (const step of stepsOf(world, operation, "commit")) {
+		if (!runs(change, step)) continue;
 		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
 		else if (step.step === "change-pte") changePte(world, operation, change, step);
-		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation)) vm.seq++;
+		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation, addressed(operation, change))) vm.seq++;
+		else if (step.step === "invalidate-range") invalidateRange(world, operation);
 		else if (step.step === "set-pte") change.apply();
 	}
+}
+
+function runs({ extent = "all" }: PrimaryChange, { step }: Step): boolean {
+	return extent === "all" || (extent === "restored" ? step === "clear-flush" : step === "set-pte");
+}
+
+/** The reference on the old page goes. */
+function letGo(world: World, operation: Operation): void {
+	if (operation.change?.old !== undefined) world.frames.release(operation.change.old);
+	operation.change = null;
 }
 
 /** range-end and what follows it. */
@@ -145,13 +190,18 @@ export function endOperation(world: World, operation: Operation): void {
 			vm.invalidateEnd();
 		}
 	}
+	operation.change?.finish?.();
+	letGo(world, operation);
 }
 
 /** The notifier core is entered only for an mm that has a notifier (kernel.md 7). */
 const hasNotifiers = (world: World, operation: Operation): boolean => world.vmsOf(operation.mm).length > 0;
 
-const hitVms = (world: World, operation: Operation): Vm[] =>
-	world.vmsOf(operation.mm).filter((vm) => vm.hits(operation.page, operation.pages));
+const hitVms = (world: World, operation: Operation, pages = operation.pages): Vm[] =>
+	world.vmsOf(operation.mm).filter((vm) => vm.hits(operation.page, pages));
+
+/** change_pte speaks of one page, however long the bracket is (1.8). */
+const addressed = (operation: Operation, change: PrimaryChange): number => (change.frame === null ? operation.pages : 1);
 
 /** kvm_mmu_notifier_invalidate_range_start: no memslot hit, no lock, no count, no sequence (3.1, 3.2). */
 function rangeStart(world: World, operation: Operation, kvm: boolean): void {
@@ -192,7 +242,7 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 	const frame = change.frame;
 	if (frame === null || !hasNotifiers(world, operation)) return;
 	world.count("notifier.changePte");
-	for (const vm of hitVms(world, operation)) {
+	for (const vm of hitVms(world, operation, addressed(operation, change))) {
 		world.count("mmuLockWrite");
 		world.countSite(operation.site, "mmuLockWrite");
 		let flush = false;

@@ -14,25 +14,49 @@ const range: readonly Step[] = [
 /** copy_page_range and a bare range flush the primary TLB elsewhere (fork: once, at the end of dup_mmap, 1.9). */
 const bare: readonly Step[] = [{ step: "range-start" }, ...plain("lock", "set-pte", "unlock"), { step: "range-end" }];
 
-export const neverEligible: Readonly<Record<"zap" | "protect" | "fork" | "invalidate" | "thp-split" | "thp-collapse", readonly Step[]>> = {
+/** Downgrades and moves: no secondary TLB is told under the lock, but by the arch flush from 6.6 on (1.1, 1.12, 1.13, 1.17). */
+const downgrade: readonly Step[] = range.filter(({ step }) => step !== "notify-secondary-tlb");
+
+/** The operations that replace or downgrade one PTE in place: those at which change_pte may act, the five users of set_pte_at_notify (1.1). */
+const ELIGIBLE = ["cow", "unshare", "ksm-write-protect", "ksm-replace", "uprobe-replace", "migrate-vma"] as const;
+type Eligible = (typeof ELIGIBLE)[number];
+
+const neverEligible: Readonly<Record<Exclude<OperationKind, Eligible>, readonly Step[]>> = {
 	zap: range,
 	protect: range,
 	fork: bare,
 	invalidate: bare,
 	"thp-split": range,
 	"thp-collapse": range,
+	mkclean: downgrade,
+	"soft-dirty": downgrade,
+	"huge-cow": [{ step: "alloc-copy" }, ...range],
+	mremap: downgrade,
 };
+/** From 6.6 on every flush of the primary TLB tells the device TLBs too. */
+const neverEligibleArchFlush: typeof neverEligible = { ...neverEligible, mkclean: range, "soft-dirty": range, mremap: range };
 
-/** The operations that replace or downgrade one PTE in place: those at which change_pte may act (1.3 to 1.6). */
-const ELIGIBLE = ["cow", "unshare", "ksm-write-protect", "ksm-replace"] as const;
-
-/** Which of the eligible operations allocate a copy, and which put the old page. */
-const copies: Record<(typeof ELIGIBLE)[number], boolean> = { cow: true, unshare: true, "ksm-write-protect": false, "ksm-replace": false };
+/** Which of the eligible operations bring a new page, and put the old one. */
+const copies: Record<Eligible, boolean> = {
+	cow: true,
+	unshare: true,
+	"ksm-write-protect": false,
+	"ksm-replace": false,
+	"uprobe-replace": true,
+	"migrate-vma": true,
+};
 /** write_protect_page and replace_page of KSM are not `_notify` from 4.15 to 6.5: same content, or a downgrade (1.4, 1.5, litmus f and n3). */
 const notifies = copies;
 
-function eligible(make: (operation: (typeof ELIGIBLE)[number]) => Step[]): Record<(typeof ELIGIBLE)[number], readonly Step[]> {
-	return { cow: make("cow"), unshare: make("unshare"), "ksm-write-protect": make("ksm-write-protect"), "ksm-replace": make("ksm-replace") };
+function eligible(make: (operation: Eligible) => Step[]): Record<Eligible, readonly Step[]> {
+	return {
+		cow: make("cow"),
+		unshare: make("unshare"),
+		"ksm-write-protect": make("ksm-write-protect"),
+		"ksm-replace": make("ksm-replace"),
+		"uprobe-replace": make("uprobe-replace"),
+		"migrate-vma": make("migrate-vma"),
+	};
 }
 
 /**
@@ -48,7 +72,7 @@ export function bracketed(options: {
 }): Readonly<Record<OperationKind, readonly Step[]>> {
 	const kvm = options.kvm === false ? { kvm: false } : {};
 	return {
-		...neverEligible,
+		...(options.archFlush === true ? neverEligibleArchFlush : neverEligible),
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			{ step: "range-start", ...kvm },
@@ -86,8 +110,11 @@ export function unbracketed(changePte: ChangePte): Readonly<Record<OperationKind
  */
 export function unwrapped(order: "set-pte-first" | "change-pte-first"): Readonly<Record<OperationKind, readonly Step[]>> {
 	const notify: Step[] = [{ step: "change-pte", mode: "update", writable: "zap" }, ...plain("bump-seq", "invalidate-missing")];
+	// The rmap walkers have no bracket before 4.13: ptep_clear_flush_notify, which is invalidate_page under the lock (1.0, 1.1).
+	const walker = plain("lock", "clear-flush", "invalidate-range", "bump-seq", "set-pte", "unlock", "free-old");
 	return {
 		...neverEligible,
+		mkclean: walker,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush"),
@@ -108,6 +135,10 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		invalidate: bareLate,
 		"thp-split": late,
 		"thp-collapse": late,
+		mkclean: late,
+		"soft-dirty": late,
+		"huge-cow": [...plain("alloc-copy"), ...late],
+		mremap: late,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),

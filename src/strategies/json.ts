@@ -2,7 +2,7 @@
 
 import { BadInputError } from "../errors.js";
 import { type FieldReader, readDocument } from "../machine/fields.js";
-import { neverEligible } from "./bracketed.js";
+import { bracketed } from "./bracketed.js";
 import { type ChangePte, encodeStrategy, OPERATION_KINDS, type OperationKind, STEP_CODES, type Step, type Strategy } from "./steps.js";
 
 const STEPS = Object.keys(STEP_CODES) as Step["step"][];
@@ -38,9 +38,13 @@ const PAIRS = [
 	["lock", "unlock"],
 ] as const;
 
-function readSteps(operations: FieldReader, kind: OperationKind): Step[] {
-	// A strategy says nothing of huge pages as a rule: they are never eligible (kernel.md 1.1).
-	if ((kind === "thp-split" || kind === "thp-collapse") && !operations.has(kind)) return [...neverEligible[kind]];
+/** Operations that every strategy says something of. */
+const REQUIRED: readonly OperationKind[] = ["cow", "unshare", "ksm-write-protect", "ksm-replace", "zap", "protect", "fork", "invalidate"];
+/** Of the others a strategy says nothing as a rule: then they are as in today's kernel, in a bracket. */
+const TODAY = bracketed({ archFlush: true });
+
+function readSteps(operations: FieldReader, kind: OperationKind): readonly Step[] {
+	if (!REQUIRED.includes(kind) && !operations.has(kind)) return TODAY[kind];
 	const steps = operations.items(kind).map((value, at) => readStep(operations.item(kind, at, value)));
 	const places = (name: Step["step"]): number[] => steps.flatMap(({ step }, at) => (step === name ? [at] : []));
 	for (const [opens, closes] of PAIRS) {
@@ -64,10 +68,9 @@ export function parseStrategy(text: string, where: string): Strategy {
 	fields.optional("schema");
 	fields.optional("$schema");
 	const operations = fields.object("operations");
-	const steps = new Map(OPERATION_KINDS.map((kind) => [kind, readSteps(operations, kind)]));
+	const steps = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, readSteps(operations, kind)])) as Strategy["operations"];
 	operations.done();
 	const option = readOption(fields);
-	const of = (kind: OperationKind): readonly Step[] => steps.get(kind) ?? [];
 	const strategy: Strategy = {
 		name: fields.text("name"),
 		option,
@@ -75,18 +78,7 @@ export function parseStrategy(text: string, where: string): Strategy {
 		kernels: fields.has("kernels") ? fields.text("kernels") : "",
 		source: fields.has("source") ? fields.texts("source") : [],
 		safe: fields.has("safe") ? fields.boolean("safe") : false,
-		operations: {
-			cow: of("cow"),
-			unshare: of("unshare"),
-			"ksm-write-protect": of("ksm-write-protect"),
-			"ksm-replace": of("ksm-replace"),
-			zap: of("zap"),
-			protect: of("protect"),
-			fork: of("fork"),
-			invalidate: of("invalidate"),
-			"thp-split": of("thp-split"),
-			"thp-collapse": of("thp-collapse"),
-		},
+		operations: steps,
 	};
 	if (!/^[a-z0-9][a-z0-9._-]*(:[a-zA-Z]+=[a-z]+)*$/.test(strategy.name)) {
 		fields.fail("name", "must be lower-case letters, digits, dots and dashes, with options like :seqBump=false");

@@ -13,6 +13,12 @@ export const OPERATION_KINDS = [
 	"invalidate",
 	"thp-split",
 	"thp-collapse",
+	"uprobe-replace",
+	"migrate-vma",
+	"mkclean",
+	"soft-dirty",
+	"huge-cow",
+	"mremap",
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
@@ -27,7 +33,8 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
  * - bump-seq directly after change-pte happens under the same mmu_lock.
  * - invalidate-missing, set-pte-write-protected (instead of set-pte), make-writable: act only where a registered notifier lacks change_pte. A new PTE
  *   that is to be writable is so only after make-writable. Until then a write fault on the page waits, unless reuse is `allowed` (litmus c', n).
- * - invalidate-range: the callback of the 2008 draft: every secondary MMU lets go of the range; no count and no sequence.
+ * - invalidate-range: every secondary MMU lets go of the range, with no count and no sequence: the callback of the 2008 draft; before the unlock, with
+ *   bump-seq, invalidate_page.
  */
 export type Step =
 	| { readonly step: "alloc-copy" | "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
@@ -57,6 +64,12 @@ export interface Strategy {
 	/** False for those kept to show what goes wrong. */
 	readonly safe: boolean;
 	readonly operations: Readonly<Record<OperationKind, readonly Step[]>>;
+}
+
+/** Whether an operation with these steps has let go of the page-table lock at step `at`. */
+export function isUnlockedAt(steps: readonly Step[], at: number): boolean {
+	const unlock = steps.findIndex(({ step }) => step === "unlock");
+	return unlock >= 0 && at > unlock;
 }
 
 /** Codes of the steps on the engine's side of the boundary. */

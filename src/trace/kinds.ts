@@ -92,6 +92,21 @@ export const Operation = {
 	thpCollapse: { code: 18, args: ["point", "window", "pages", "event"] },
 	/** An mm is gone (exit_mmap after its notifiers were released). */
 	exit: { code: 16, args: [] },
+	/** uprobes __replace_page (1.7): a private read-only page with other content. flags: OpFlag.failed. */
+	uprobeReplace: { code: 19, args: ["point", "window", "flags"] },
+	/** migrate_vma_insert_page (1.8): the page at `page`, none or the zero page, becomes a new one; the bracket covers `pages`, to the end of the call. */
+	migrateVma: { code: 20, args: ["point", "window", "pages", "event"] },
+	/** page_mkclean, DAX (1.12): PTEs become read-only and clean; the next write is a reuse. */
+	mkclean: { code: 21, args: ["point", "window", "pages", "event"] },
+	/** clear_refs (1.14), uffd-wp (1.13): PTEs become read-only, the VMA does not. */
+	softDirty: { code: 22, args: ["point", "window", "pages", "event"] },
+	/** do_huge_pmd_wp_page until 5.7 (1.15): the huge page at `page` is copied as a whole. */
+	hugeCow: { code: 23, args: ["point", "window", "pages", "event"] },
+	/** mremap (1.17): the PTEs move to hva page `to`; memslots stay where they are. */
+	mremap: { code: 24, args: ["point", "window", "pages", "event", "to"] },
+	/** gup(FOLL_PIN, FOLL_WRITE) of one page (O_DIRECT, vhost): a reference that lasts until `unpin` with the same number. */
+	pin: { code: 25, args: ["pin"] },
+	unpin: { code: 26, args: ["pin"] },
 
 	/** One kvm_page_fault in a memslot. protection: error_code bit 0; cause: index into VMEXIT_CAUSES, as the capture's own SPTEs show it. */
 	vmexit: { code: 64, args: ["access", "protection", "cause"] },

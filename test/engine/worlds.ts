@@ -144,6 +144,36 @@ function mmOperations(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	];
 }
 
+/** The call sites beside KSM, COW and the plain ranges. */
+function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	const range = (name: OperationName): fc.Arbitrary<TraceRecord> =>
+		fc.tuple(of.mm, of.page, point, window, of.pages, event).map(([agent, page, ...args]) => operation(name, agent, page, args));
+	const huge = (name: OperationName): fc.Arbitrary<TraceRecord> =>
+		fc
+			.tuple(of.mm, fc.constantFrom(0, 3, 512), point, window, fc.constantFrom(512, 512, 511), event)
+			.map(([agent, page, ...args]) => operation(name, agent, of.block + page, args));
+	return [
+		fc
+			.tuple(of.mm, of.page, point, window, flagsOf(OpFlag.failed))
+			.map(([agent, page, ...args]) => operation("uprobeReplace", agent, page, args)),
+		range("migrateVma"),
+		range("mkclean"),
+		range("softDirty"),
+		huge("hugeCow"),
+		huge("thpCollapse"),
+		fc
+			.tuple(of.mm, of.page, point, window, fc.nat(PAGES), event, fc.oneof(of.page, fc.constantFrom(of.block + 2048, of.block + 2051)))
+			.map(([agent, page, ...args]) => operation("mremap", agent, page, args)),
+		fc
+			.tuple(of.mm, fc.constantFrom(0, 1, 512), point, window, fc.constantFrom(512, 600, 1024), event, fc.constantFrom(1024, 1536, 1540))
+			.map(([agent, page, at, id, pages, kind, to]) =>
+				operation("mremap", agent, of.block + page, [at, id, pages, kind, of.block + page + to]),
+			),
+		fc.tuple(of.mm, of.page, fc.nat(2)).map(([agent, page, pin]) => operation("pin", agent, page, [pin])),
+		fc.tuple(of.mm, of.page, fc.nat(2)).map(([agent, page, pin]) => operation("unpin", agent, page, [pin])),
+	];
+}
+
 function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	return [
 		fc
@@ -235,6 +265,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(faults(of), 6),
 		single(ksm(of), 6),
 		single(mmOperations(of), 6),
+		single(sites(of), 6),
 		single(topology(of), 2),
 		{ weight: 7, arbitrary: burst(of) },
 		{ weight: 2, arbitrary: mergeScript(of) },

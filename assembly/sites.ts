@@ -1,0 +1,201 @@
+// The call sites beside KSM, COW and the plain range operations: what each does to the PTEs at its commit (kernel.md 1.7, 1.8, 1.12, 1.13, 1.15, 1.17).
+import { newMapping, rangeEnd, shareWith } from "./change";
+import { countAll } from "./counters";
+import { allocate, ZERO_PAGE } from "./frames";
+import { Counter, Kind, OpFlag } from "./generated/constants";
+import { isHuge, makeHuge, splitFirst } from "./huge";
+import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit } from "./layout";
+import { comparePages } from "./oracle";
+import { leafEnd, leafOf, makeRecord, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
+import { frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { begin, commit, end, Operation, wholeOperation } from "./steps";
+import { Mm } from "./world";
+
+/** Which steps under the lock run: those of a change, the flush of one that is put back, or set-pte alone where nothing was mapped. */
+export const enum Extent {
+	none = 0,
+	all = 1,
+	/** The PTE is cleared, flushed and put back as it was (write_protect_page on a pinned page, 1.4). */
+	restored = 2,
+	/** none -> present: nothing to flush, no notifier (1.8). */
+	appeared = 3,
+}
+
+/** Whether one of these sites changes anything, and which steps run. */
+export function decideSite(op: Operation): Extent {
+	const mm = op.mm;
+	switch (op.kind) {
+		case Kind.uprobeReplace:
+			if ((op.flags & OpFlag.failed) != 0) return Extent.none;
+			// The breakpoint is in a copy of its own, so the content differs; the mapping is private and stays read-only (1.7).
+			newMapping(allocate(), false);
+			return Extent.all;
+		case Kind.migrateVma:
+			return op.pages == 0 ? Extent.none : insertMigrated(mm, op.page);
+		case Kind.mkclean:
+			// Only where a PTE loses something there is a flush (1.12).
+			return anyWith(op, Bit.writable | PteBit.dirty) ? Extent.all : Extent.none;
+		case Kind.hugeCow:
+			return copiesHuge(mm, op.page) ? Extent.all : Extent.none;
+		case Kind.mremap:
+			return op.pages != 0 && isApart(op.page, op.pages, op.to) && !anyPresentIn(mm, op.to, op.to + op.pages) ? Extent.all : Extent.none;
+		case Kind.thpCollapse:
+			return collapses(op) ? Extent.all : Extent.none;
+		default:
+			return Extent.all;
+	}
+}
+
+/** migrate_vma_insert_page: only where there is nothing, or the zero page; nothing is flushed where there was nothing (1.8). */
+function insertMigrated(mm: Mm, page: u64): Extent {
+	const pte = pteOf(mm, page);
+	const isMapped = (pte & Bit.present) != 0;
+	if (isMapped && frameOf(pte) != ZERO_PAGE) return Extent.none;
+	const fresh = allocate();
+	if (isMapped) shareWith(fresh, ZERO_PAGE);
+	newMapping(fresh, writingAllowed(mm, page));
+	return isMapped ? Extent.all : Extent.appeared;
+}
+
+function anyWith(op: Operation, bits: u32): bool {
+	const table = op.mm.ptes;
+	const last = rangeEnd(op.page, op.pages);
+	for (let at = nextPresent(table, op.page, last); at < last; at = nextPresent(table, at, last)) {
+		const next = leafEnd(at, last);
+		let word = recordIn(table, leafOf(table, at), at);
+		for (; at < next; at++) {
+			const pte = load<u32>(word);
+			if ((pte & Bit.present) != 0 && (pte & bits) != 0) return true;
+			word += 4;
+		}
+	}
+	return false;
+}
+
+/** do_huge_pmd_wp_page until 5.7: a read-only huge page is copied as a whole, but not the huge zero page (1.15). */
+function copiesHuge(mm: Mm, page: u64): bool {
+	const pte = pteOf(mm, blockOf(page));
+	if (!isHuge(mm, page) || (pte & Bit.present) == 0 || (pte & Bit.writable) != 0 || frameOf(pte) == ZERO_PAGE) return false;
+	countAll(Counter.cowCopies_shared);
+	return true;
+}
+
+/** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
+function collapses(op: Operation): bool {
+	if (op.pages != NODE_ENTRIES || (op.page & (NODE_ENTRIES - 1)) != 0) return false;
+	return !isHuge(op.mm, op.page) && anyWith(op, Bit.present);
+}
+
+/** set_pte of these sites. */
+export function applySite(op: Operation): void {
+	if (op.kind == Kind.hugeCow) copyPages(op.mm, blockOf(op.page));
+	else if (op.kind == Kind.mremap) moveRange(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
+}
+
+/** What follows the range end. */
+export function finishSite(op: Operation): void {
+	if (op.kind != Kind.thpCollapse || isHuge(op.mm, op.page)) return;
+	copyPages(op.mm, op.page);
+	makeHuge(op.mm, op.page);
+	comparePages(op.mm, op.page, NODE_ENTRIES);
+}
+
+/** 512 new pages with the content of those that are there. */
+function copyPages(mm: Mm, first: u64): void {
+	const writable = writingAllowed(mm, first);
+	for (let at = first; at < first + NODE_ENTRIES; at++) {
+		const fresh = allocate();
+		shareWith(fresh, frameOf(pteOf(mm, at)));
+		setPte(mm, at, fresh, writable);
+	}
+}
+
+// @ts-ignore: decorator
+@inline
+function blockOf(page: u64): u64 {
+	return page & ~(<u64>NODE_ENTRIES - 1);
+}
+
+/** A huge mapping moves as such where it moves whole, to an aligned place. */
+function isMovable(block: u64, page: u64, last: u64, to: u64): bool {
+	return block >= page && block + NODE_ENTRIES <= last && ((to - page) & (NODE_ENTRIES - 1)) == 0;
+}
+
+function isApart(page: u64, pages: u64, to: u64): bool {
+	return to >= page + pages || page >= to + pages;
+}
+
+/**
+ * Before mremap's own bracket: a huge mapping moves as such where both places are aligned, and is split first otherwise; what was mapped at the new
+ * place was unmapped before (MREMAP_FIXED).
+ */
+export function prepareMove(mm: Mm, page: u64, pages: u64, to: u64): void {
+	if (!isApart(page, pages, to)) return;
+	const table = mm.ptes;
+	const toLast = rangeEnd(to, pages);
+	if (anyPresentIn(mm, to, toLast)) {
+		const zap = wholeOperation(Kind.zap, mm, to, pages);
+		begin(zap);
+		commit(zap);
+		end(zap);
+	}
+	const last = rangeEnd(page, pages);
+	for (let at = nextPresent(table, page, last); at < last; at = nextPresent(table, leafEnd(at, last), last)) {
+		if (!isMovable(blockOf(at), page, last, to)) splitFirst(mm, at);
+	}
+}
+
+function anyPresentIn(mm: Mm, page: u64, last: u64): bool {
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
+		for (let next = at; next < leafEnd(at, last); next++) if ((pteOf(mm, next) & Bit.present) != 0) return true;
+	}
+	return false;
+}
+
+/** move_page_tables: none -> present at the new place, without a notifier; whether the VMA allows writing moves too (1.17). */
+function moveRange(mm: Mm, page: u64, last: u64, to: u64): void {
+	const table = mm.ptes;
+	const allowed = writingAllowed(mm, page);
+	for (let at = nextPresent(table, page, last); at < last; at = nextPresent(table, at, last)) {
+		const next = leafEnd(at, last);
+		const leaf = leafOf(table, at);
+		const huge = isHuge(mm, at);
+		const block = blockOf(at);
+		let word = recordIn(table, leaf, at);
+		for (; at < next; at++) {
+			const pte = load<u32>(word);
+			if ((pte & Bit.present) != 0) {
+				store<u32>(word, pte & PteBit.readOnlyVma);
+				const target = makeRecord(table, at - page + to);
+				store<u32>(target, (load<u32>(target) & PteBit.readOnlyVma) | (pte & ~(<u32>PteBit.readOnlyVma)));
+			}
+			word += 4;
+		}
+		if (!huge) continue;
+		store<u32>(leaf, 0);
+		if (isMovable(block, page, last, to)) makeHuge(mm, block - page + to);
+	}
+	setVmaReadOnly(table, to, to + (last - page), !allowed);
+	setVmaReadOnly(table, page, last, false);
+	comparePages(mm, to, last - page);
+}
+
+/** Every PTE of a range that is there loses some bits. */
+export function stripPtes(op: Operation, bits: u32): void {
+	const table = op.mm.ptes;
+	const last = rangeEnd(op.page, op.pages);
+	for (let at = nextPresent(table, op.page, last); at < last; at = nextPresent(table, at, last)) {
+		const next = leafEnd(at, last);
+		let word = recordIn(table, leafOf(table, at), at);
+		for (; at < next; at++) {
+			const pte = load<u32>(word);
+			if ((pte & Bit.present) != 0) store<u32>(word, pte & ~bits);
+			word += 4;
+		}
+	}
+}
+
+/** A target beyond what a page table can hold. */
+export function isBeyond(to: u64, pages: u64): bool {
+	return to >= PAGE_LIMIT || pages > PAGE_LIMIT - to;
+}
