@@ -292,6 +292,7 @@ function finish(op: Operation): void {
 /** The `flags` argument of the record at hand: at the end it is the end's own. */
 function recordFlags(): u32 {
 	if (code == Code.protect) return <u32>argument(4);
+	if (code == Code.thpCollapsed) return OpFlag.changed;
 	const isOnePage =
 		code == Code.cow || code == Code.unshare || code == Code.ksmWriteProtect || code == Code.ksmReplace || code == Code.uprobeReplace;
 	return isOnePage ? <u32>argument(2) : 0;
@@ -315,6 +316,7 @@ function rangeKind(): u32 {
 		case Code.thpSplit:
 			return Kind.thpSplit;
 		case Code.thpCollapse:
+		case Code.thpCollapsed:
 			return Kind.thpCollapse;
 		case Code.migrateVma:
 			return Kind.migrateVma;

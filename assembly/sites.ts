@@ -82,7 +82,7 @@ function copiesHuge(mm: Mm, page: u64): bool {
 
 /** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
 function collapses(op: Operation): bool {
-	if (op.pages != NODE_ENTRIES || (op.page & (NODE_ENTRIES - 1)) != 0) return false;
+	if ((op.flags & OpFlag.changed) == 0 || op.pages != NODE_ENTRIES || (op.page & (NODE_ENTRIES - 1)) != 0) return false;
 	return !isHuge(op.mm, op.page) && anyWith(op, Bit.present);
 }
 

@@ -129,6 +129,7 @@ export class ReferenceModel {
 			case "invalidate":
 			case "thpSplit":
 			case "thpCollapse":
+			case "thpCollapsed":
 			case "fork":
 			case "uprobeReplace":
 			case "migrateVma":

@@ -99,6 +99,8 @@ export function siteOperation(world: World, name: string, mm: Mm, page: number, 
 		case "mremap":
 			return moveTables(world, mm, page, pages, args.get("to"));
 		case "thpCollapse":
+			return openOperation("thp-collapse", mm, page, pages, () => UNCHANGED);
+		case "thpCollapsed":
 			return openOperation("thp-collapse", mm, page, pages, () => collapseChange(world, mm, page, pages));
 		default:
 			return openOperation("invalidate", mm, page, pages, () => UNCHANGED);

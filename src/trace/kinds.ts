@@ -88,7 +88,7 @@ export const Operation = {
 	fork: { code: 15, args: ["point", "window", "pages", "event", "child"] },
 	/** __split_huge_pmd (1.15): a huge mapping becomes 512 PTEs with the same pages. */
 	thpSplit: { code: 17, args: ["point", "window", "pages", "event"] },
-	/** khugepaged's collapse (1.15): the PTEs of a 2 MiB range are moved to one huge page. */
+	/** khugepaged's bracket (1.15) where nothing came of it, or nothing is known to have: the PTEs stay. */
 	thpCollapse: { code: 18, args: ["point", "window", "pages", "event"] },
 	/** An mm is gone (exit_mmap after its notifiers were released). */
 	exit: { code: 16, args: [] },
@@ -107,6 +107,8 @@ export const Operation = {
 	/** gup(FOLL_PIN, FOLL_WRITE) of one page (O_DIRECT, vhost): a reference that lasts until `unpin` with the same number. */
 	pin: { code: 25, args: ["pin"] },
 	unpin: { code: 26, args: ["pin"] },
+	/** The same where it succeeded: after the range end the 2 MiB range is one new huge page. */
+	thpCollapsed: { code: 27, args: ["point", "window", "pages", "event"] },
 
 	/** One kvm_page_fault in a memslot. protection: error_code bit 0; cause: index into VMEXIT_CAUSES, as the capture's own SPTEs show it. */
 	vmexit: { code: 64, args: ["access", "protection", "cause"] },

@@ -160,7 +160,7 @@ function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 		range("mkclean"),
 		range("softDirty"),
 		huge("hugeCow"),
-		huge("thpCollapse"),
+		huge("thpCollapsed"),
 		fc
 			.tuple(of.mm, of.page, point, window, fc.nat(PAGES), event, fc.oneof(of.page, fc.constantFrom(of.block + 2048, of.block + 2051)))
 			.map(([agent, page, ...args]) => operation("mremap", agent, page, args)),

@@ -131,23 +131,23 @@ describe("kernel.md 1.15: huge pages", () => {
 
 	it("1.15 given 512 PTEs, when khugepaged collapses them, then one exit maps the new huge page", () => {
 		const small = [slot(), filled(0, 512), write(0), write(1), write(511)];
-		const records = [...small, onRange("thpCollapse", 0, 512), write(0), write(1), write(511)];
+		const records = [...small, onRange("thpCollapsed", 0, 512), write(0), write(1), write(511)];
 		expect(each(ALL, records)).toEqual([4, 4, 4, 4, 4, 4]);
 		expect(replayed("drop", records)("bySite.thpCollapse.exitsCaused")).toBe(1);
 	});
 
 	it("1.15 given a collapse, when its range end has run, then the pages are new ones with the same content, those of others stay", () => {
 		const shared = [slot(), filled(0, 512), onRange("fork", 0, 512, 3, 9), ...promote(3)];
-		const { world } = modelAfter("drop", [...shared, onRange("thpCollapse", 0, 512)]);
+		const { world } = modelAfter("drop", [...shared, onRange("thpCollapsed", 0, 512)]);
 		const [own, other] = [world.mm(0).get(SLOT_PAGE + 7), world.mm(9).get(SLOT_PAGE + 7)];
 		expect([own?.writable, own?.frame === other?.frame, own?.frame.content === other?.frame.content]).toEqual([true, false, true]);
 		expect(world.mm(0).isHuge(SLOT_PAGE)).toBe(true);
-		const before = modelAfter("drop", [...shared, at(Point.begin, "thpCollapse", 0, 512), at(Point.commit, "thpCollapse", 0, 512)]);
+		const before = modelAfter("drop", [...shared, at(Point.begin, "thpCollapsed", 0, 512), at(Point.commit, "thpCollapsed", 0, 512)]);
 		expect(before.world.mm(0).isHuge(SLOT_PAGE)).toBe(false);
 	});
 
 	it("1.15 given a collapse in progress, when the guest faults, then it is stale until the huge page is there", () => {
-		const points = [Point.begin, Point.commit, Point.end].map((point) => at(point, "thpCollapse", 0, 512));
+		const points = [Point.begin, Point.commit, Point.end].map((point) => at(point, "thpCollapsed", 0, 512));
 		const [begin, commit, end] = points;
 		if (begin === undefined || commit === undefined || end === undefined) throw new Error("three points");
 		const counter = replayed("drop", [slot(), filled(0, 512), write(5), begin, commit, write(5), end, write(9)]);
