@@ -27,7 +27,12 @@ export function rangeFlaw(record: TraceRecord): string | undefined {
 		case "mmio":
 		case "exit":
 		case "mark":
+		case "unpin":
 			return undefined;
+		case "mremap": {
+			const end = args.get("to") + args.get("pages");
+			return beyond ?? (end > PAGE_LIMIT ? `mremap to page ${end}, which is beyond 48-bit addresses` : undefined);
+		}
 		case "access":
 			return record.agent.kind === AgentKind.host ? beyond : undefined;
 		case "memslot":
