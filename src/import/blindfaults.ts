@@ -1,6 +1,6 @@
 // Faults of a capture without SPTE changes (bpftrace's recipe): which of them installed, what they found, and why each was taken, from the faults and
 // ranges alone. A fault that its vCPU does not repeat has installed (model.md section 3, rule 5); error_code bit 0 tells a read-only entry from none.
-import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
+import { SpteBit, VMEXIT_CAUSES } from "../trace/kinds.js";
 import type { CapturedVm } from "./host.js";
 import { type BracketItem, type FaultItem, type Item, ZAP_OF } from "./items.js";
 import { pageOf } from "./tracefs.js";
@@ -81,9 +81,7 @@ function classify(items: readonly Item[]): void {
 	for (const item of items) {
 		if (item.kind === "fault" && !item.mmio) {
 			const gfn = pageOf(item.gpa);
-			const spte = item.vm.spte(0, gfn);
-			spte.absent = "firstTouch";
-			spte.bits = 0;
+			item.vm.sptes(0).set(gfn, 0, 0);
 			steps.push({ at: item.begin, rank: 1, run: () => takeFault(item, gfn) });
 			if (!item.installed) steps.push({ at: item.end, rank: 0, run: () => retry(item, gfn, open.get(item.vm)) });
 		} else if (item.kind === "bracket" && item.hit) {
@@ -103,16 +101,17 @@ function classify(items: readonly Item[]): void {
 }
 
 function takeFault(fault: FaultItem, gfn: number): void {
-	const spte = fault.vm.spte(0, gfn);
+	const sptes = fault.vm.sptes(0);
 	const protection = (fault.errorCode & PRESENT) !== 0;
-	const cause: VmexitCause = !protection ? spte.absent : (fault.errorCode & WRITE) !== 0 ? "readOnlySpte" : "other";
-	fault.cause = VMEXIT_CAUSES.indexOf(cause);
-	if (fault.installed) spte.bits = SpteBit.present;
+	const absent = sptes.absent(gfn);
+	fault.cause = !protection ? absent : VMEXIT_CAUSES.indexOf((fault.errorCode & WRITE) !== 0 ? "readOnlySpte" : "other");
+	if (fault.observed !== null) fault.observed.args[2] = fault.cause;
+	if (fault.installed) sptes.set(gfn, SpteBit.present, absent);
 }
 
 function retry(fault: FaultItem, gfn: number, open: ReadonlySet<BracketItem> | undefined): void {
-	const spte = fault.vm.spte(0, gfn);
-	if ((spte.bits & SpteBit.present) !== 0) return;
+	const sptes = fault.vm.sptes(0);
+	if ((sptes.bits(gfn) & SpteBit.present) !== 0) return;
 	const page = fault.vm.hvaPage(0, gfn);
 	let inHull = false;
 	if (open !== undefined && open.size > 0) {
@@ -120,19 +119,19 @@ function retry(fault: FaultItem, gfn: number, open: ReadonlySet<BracketItem> | u
 		const ends = [...open].map((bracket) => bracket.page + bracket.pages);
 		inHull = page >= Math.min(...starts) && page < Math.max(...ends);
 	}
-	spte.absent = inHull ? "retryInProgress" : fault.ownCow ? "retryAfterCow" : "retryOther";
+	sptes.set(gfn, 0, VMEXIT_CAUSES.indexOf(inHull ? "retryInProgress" : fault.ownCow ? "retryAfterCow" : "retryOther"));
 }
 
 function zap(bracket: BracketItem): void {
+	const sptes = bracket.vm.sptes(0);
+	const cause = VMEXIT_CAUSES.indexOf(ZAP_OF[bracket.name]);
 	for (const slot of bracket.vm.slots) {
 		if (slot.as !== 0) continue;
 		const from = Math.max(bracket.page, slot.page);
 		const to = Math.min(bracket.page + bracket.pages, slot.page + slot.pages);
 		for (let page = from; page < to; page++) {
-			const spte = bracket.vm.spte(0, slot.gfn + page - slot.page);
-			if ((spte.bits & SpteBit.present) === 0) continue;
-			spte.bits = 0;
-			spte.absent = ZAP_OF[bracket.name];
+			const gfn = slot.gfn + page - slot.page;
+			if ((sptes.bits(gfn) & SpteBit.present) !== 0) sptes.set(gfn, 0, cause);
 		}
 	}
 }

@@ -2,17 +2,18 @@
 import { BadInputError } from "../errors.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type AccessLog, readAccessLog } from "./accesslog.js";
-import { complete, HostObserver } from "./completion.js";
+import { resolveBlindFaults } from "./blindfaults.js";
 import { DamagedEvents } from "./damaged.js";
-import { accessOf, Emitter, type RecordSink } from "./emit.js";
+import { DelayLine } from "./delayline.js";
+import { Emitter, type RecordSink } from "./emit.js";
+import { Code, type EventBatch, type KernelEvent } from "./event.js";
+import { HostObserver } from "./hostobserver.js";
 import { CapturedHost, type CapturedVm } from "./host.js";
-import { readLines, type SourceDigest } from "./input.js";
-import type { FaultItem, ObservedItem } from "./items.js";
 import type { KnownVm } from "./knownvm.js";
 import { applyLoggedOperations } from "./loggedops.js";
-import { type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
+import { type PhasedAccesses, type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
+import { Places } from "./places.js";
 import { type PhaseCounters, readStats } from "./stats.js";
-import { parseTracefsLine, type TracefsEvent } from "./tracefs.js";
 import { Tracker } from "./tracker.js";
 
 export interface CaptureSources {
@@ -24,14 +25,16 @@ export interface CaptureSources {
 	readonly strategy?: string | undefined;
 	/** Take what can be taken of a capture with lost events or wrong probes. */
 	readonly lenient: boolean;
-	/** Events of another format, or of several sources, in the tracker's words; `trace` is then only a name for messages. */
-	readonly input?: CaptureInput | undefined;
+	/** The capture's events; `trace` is only a name for messages. */
+	readonly input: CaptureInput;
 }
 
 export interface CaptureInput {
 	/** VMs whose memslots are not among the events. */
 	readonly known: readonly KnownVm[];
-	readonly batches: AsyncGenerator<TracefsEvent[]>;
+	readonly batches: (damaged: DamagedEvents) => AsyncGenerator<EventBatch>;
+	/** There may be notifier ranges. */
+	readonly ranges: boolean;
 	/** There are events of KVM: without them there need be no VM. */
 	readonly kvm: boolean;
 	/** What the sources told of themselves, once the batches are through. */
@@ -43,35 +46,6 @@ interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolu
 	readonly evidence: string[];
 }
 
-const IMPORTER = "tracefs";
-
-/** Event places and their times: ns since the first event. */
-class Clock {
-	#ns = new Float64Array(1 << 16);
-	#count = 0;
-	#first = 0;
-	#backwards = 0;
-
-	push(ns: number): void {
-		if (this.#count === 0) this.#first = ns;
-		if (this.#count === this.#ns.length) {
-			const grown = new Float64Array(this.#ns.length * 2);
-			grown.set(this.#ns);
-			this.#ns = grown;
-		}
-		const since = ns - this.#first;
-		if (this.#count > 0 && since < (this.#ns[this.#count - 1] ?? 0) - 1e9) this.#backwards++;
-		this.#ns[this.#count++] = since;
-	}
-
-	/** Steps back of more than a second: two clocks in one file, or per-CPU buffers put end to end. */
-	get backwards(): number {
-		return this.#backwards;
-	}
-
-	readonly at = (place: number): number => Math.max(0, this.#ns[Math.min(place, this.#count - 1)] ?? 0);
-}
-
 /** Reads the capture and writes its records to `sink`; returns the header. Throws BadInputError. */
 export async function importCapture(sources: CaptureSources, sink: RecordSink): Promise<TraceHeader> {
 	const logs: AccessLog[] = [];
@@ -80,18 +54,15 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const twice = logs.find((log, at) => logs[at + 1]?.vm === log.vm);
 	if (twice !== undefined) throw new BadInputError(`two access logs of vm ${twice.vm}`, { where: twice.source.name });
 	const { input } = sources;
-	const host = new CapturedHost(logs, input?.known);
-	const tracker = new Tracker(host);
-	const clock = new Clock();
-	const traceSource: SourceDigest = { name: "", sha256: "" };
+	const host = new CapturedHost(logs, input.known);
+	const places = new Places();
+	const tracker = new Tracker(host, places, logs.length > 0);
+	const emitter = new Emitter(sink, places.at);
+	const flow = new Flow(input, tracker, emitter, places, logs.length > 0);
 	const warnings = logs.flatMap((log) => log.warnings);
-	const { facts, losses } =
-		input === undefined
-			? { facts: undefined, losses: await readEvents(sources, tracker, clock, traceSource, warnings) }
-			: await readInput(input, sources, tracker, clock, warnings);
+	const { facts, losses } = await readInput(input, sources, tracker, places, flow, warnings);
 	tracker.finish();
-	if (input?.kvm === true && logs.length === 0) complete(tracker);
-	checkProbes(sources, tracker, clock, warnings, losses);
+	checkProbes(sources, tracker, places, warnings, losses);
 	const stats = sources.stats === undefined ? null : await readStats(sources.stats);
 	warnings.push(...(stats?.warnings ?? []));
 
@@ -100,68 +71,124 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		const vm = host.vms.find((candidate) => candidate.id === log.vm);
 		if (vm !== undefined) logOf.set(vm, log);
 	}
-	const spans = phaseSpans(tracker.items, tracker.at);
+	const spans = phaseSpans(tracker.marks, tracker.at);
 	applyLoggedOperations(tracker.items, tracker.observed, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
-	if (input?.kvm !== false) checkVms(host, tracker, logs, warnings);
+	if (input.kvm) checkVms(host, tracker, logs, warnings);
 	const short = checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
-	const emitter = new Emitter(sink, clock.at, !tracker.items.some((item) => item.kind === "bracket"));
-	emitter.before(host.vms, logs.length > 0, (input?.known.length ?? 0) > 0);
-	emitter.add(tracker.items, phased.explained, phased.placed);
-	const observed = [...tracker.observed, ...vmexits(tracker)].sort((a, b) => a.at - b.at);
-	emitter.finish(observed);
-	if (stats !== null) counters(stats.rows, sink, clock.at(tracker.at));
+	flow.finish(phased);
+	if (stats !== null) counters(stats.rows, sink, places.at(tracker.at));
 
 	const inferred = tracker.evidence.strategy();
 	return {
-		kernel: sources.kernel ?? facts?.kernel ?? "",
+		kernel: sources.kernel ?? facts.kernel,
 		strategy: sources.strategy ?? inferred.name,
 		strategyEvidence: [
 			...(sources.strategy === undefined ? [] : [`told: ${sources.strategy}`]),
 			...inferred.evidence,
-			...(facts?.evidence ?? []),
+			...facts.evidence,
 		],
-		clock: facts?.clock ?? "tracefs",
-		clockResolutionNs: facts?.clockResolutionNs ?? 1000,
-		durationNs: clock.at(tracker.at),
-		access: logs.length > 0 && !short ? "complete" : tracker.items.some((item) => item.kind === "fault") ? "inferred" : "none",
+		clock: facts.clock,
+		clockResolutionNs: facts.clockResolutionNs,
+		durationNs: places.at(tracker.at),
+		access: logs.length > 0 && !short ? "complete" : tracker.faults > 0 ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
 		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
 		losses,
 		warnings,
 		sources: [
-			...(facts?.sources ?? [{ name: traceSource.name, sha256: traceSource.sha256, format: "tracefs" }]),
+			...facts.sources,
 			...logs.map((log) => ({ name: log.source.name, sha256: log.source.sha256, format: "access-log" })),
 			...(stats === null ? [] : [{ name: stats.source.name, sha256: stats.source.sha256, format: "stats" }]),
 		],
-		importer: facts?.importer ?? IMPORTER,
+		importer: facts.importer,
 		importerVersion: "1",
 		vms: host.vms.map((vm) => ({ id: vm.id, mm: vm.mm, vcpus: Math.max(1, vm.vcpus.size), memoryBytes: vm.memoryBytes })),
 	};
+}
+
+/** Events between two looks at what can be written. */
+const STEP = 8192;
+
+/** From the tracker into the trace: while the capture is read, where what has been seen of it allows that; otherwise at its end. */
+class Flow {
+	readonly #input: CaptureInput;
+	readonly #tracker: Tracker;
+	readonly #emitter: Emitter;
+	readonly #places: Places;
+	/** Accesses are placed between what is known of whole phases. */
+	readonly #logged: boolean;
+	#line: DelayLine | null = null;
+
+	constructor(input: CaptureInput, tracker: Tracker, emitter: Emitter, places: Places, logged: boolean) {
+		this.#input = input;
+		this.#tracker = tracker;
+		this.#emitter = emitter;
+		this.#places = places;
+		this.#logged = logged;
+	}
+
+	/** What is said of all faults must be known of the first: whether SPTEs are recorded, and brackets. */
+	#decided(): boolean {
+		const { sptes, brackets } = this.#tracker;
+		return !this.#input.kvm || (sptes && (brackets || !this.#input.ranges));
+	}
+
+	advance(): void {
+		if (this.#line === null) {
+			if (this.#logged || !this.#decided()) return;
+			this.#line = this.#begin();
+		}
+		this.#line.advance();
+	}
+
+	#begin(): DelayLine {
+		this.#emitter.deriveCopies = !this.#tracker.brackets;
+		this.#emitter.before(this.#tracker.host.vms, this.#logged, this.#input.known.length > 0);
+		return new DelayLine(this.#tracker, this.#emitter, this.#places);
+	}
+
+	/** After Tracker.finish(). */
+	finish(phased: PhasedAccesses): void {
+		const { items, observed, sptes } = this.#tracker;
+		if (this.#line === null && !this.#logged && this.#input.kvm && !sptes) {
+			resolveBlindFaults(items);
+			this.#places.recount(items);
+		}
+		if (!this.#logged) {
+			(this.#line ?? this.#begin()).finish();
+			return;
+		}
+		this.#begin();
+		this.#emitter.add(items, phased.explained, phased.placed);
+		this.#emitter.write(
+			observed.sort((a, b) => a.at - b.at),
+			Number.POSITIVE_INFINITY,
+		);
+	}
 }
 
 async function readInput(
 	input: CaptureInput,
 	{ trace: where, lenient }: CaptureSources,
 	tracker: Tracker,
-	clock: Clock,
+	places: Places,
+	flow: Flow,
 	warnings: string[],
 ): Promise<{ facts: InputFacts; losses: { name: string; count: number }[] }> {
-	let events = 0;
 	const host = input.kvm ? null : new HostObserver(tracker);
 	const damaged = new DamagedEvents(lenient, where);
-	for await (const batch of input.batches) {
-		for (const event of batch) {
-			if (!damaged.accepts(event)) continue;
-			clock.push(event.ns);
-			tracker.at = events++;
-			if (event.name === "tracing_mark_write") tracker.mark(event.text);
-			else (host ?? tracker).feed(event);
-		}
-	}
-	if (events === 0) throw new BadInputError("none of the events has a meaning here", { where });
+	const visit = (event: KernelEvent): void => {
+		tracker.at = places.push(event.ns);
+		if (event.code === Code.mark) tracker.mark(event.text);
+		else if (host === null) tracker.feed(event);
+		else host.feed(event);
+		if (tracker.at % STEP === STEP - 1) flow.advance();
+	};
+	for await (const batch of input.batches(damaged)) batch.each(visit);
+	if (tracker.at < 0) throw new BadInputError("none of the events has a meaning here", { where });
 	const facts = input.facts();
 	warnings.push(...facts.warnings);
 	for (const { name, count } of facts.losses) warnings.push(`${count} events were ${name} while the capture ran: counts are lower bounds`);
@@ -173,56 +200,11 @@ async function readInput(
 	return { facts, losses };
 }
 
-async function readEvents(
-	sources: CaptureSources,
-	tracker: Tracker,
-	clock: Clock,
-	source: SourceDigest,
-	warnings: string[],
-): Promise<{ name: string; count: number }[]> {
-	let lost = 0;
-	let overwritten = 0;
-	let events = 0;
-	const skipped: string[] = [];
-	for await (const lines of readLines(sources.trace, source)) {
-		for (const line of lines) {
-			const parsed = parseTracefsLine(line.text);
-			if (parsed.kind === "event" && line.complete) {
-				clock.push(parsed.event.ns);
-				tracker.at = events++;
-				if (parsed.event.name === "tracing_mark_write") tracker.mark(parsed.event.text);
-				else tracker.feed(parsed.event);
-			} else if (parsed.kind === "lost") lost += parsed.events;
-			else if (parsed.kind === "written") overwritten = Math.max(overwritten, parsed.written - parsed.inBuffer);
-			else if (!line.complete) warnings.push(`the trace is cut off in line ${line.number}: that line was left out`);
-			else if (parsed.kind === "foreign") {
-				skipped.push(`line ${line.number}`);
-				if (skipped.length > 20 && skipped.length > events / 10)
-					throw new BadInputError(`not tracefs text: ${skipped.length} of the first ${line.number} lines are no trace lines`, {
-						where: `${sources.trace}, ${skipped[0] ?? ""}`,
-						hint: "this importer reads the text of /sys/kernel/tracing/trace",
-					});
-			}
-		}
-	}
-	if (events === 0)
-		throw new BadInputError("no trace events in the file", {
-			where: sources.trace,
-			hint: "is this the text of /sys/kernel/tracing/trace?",
-		});
-	if (skipped.length > 0) warnings.push(`${skipped.length} lines are no trace lines and were left out, the first at ${skipped[0] ?? ""}`);
-	const losses = [];
-	if (lost > 0) losses.push({ name: "lost", count: lost });
-	if (overwritten > 0) losses.push({ name: "overwritten", count: overwritten });
-	for (const { name, count } of losses) warnings.push(`${count} events were ${name} while the capture ran: counts are lower bounds`);
-	return losses;
-}
-
 /** Probes that fetch from wrong places, and clocks that do not agree. */
 function checkProbes(
 	sources: CaptureSources,
 	tracker: Tracker,
-	clock: Clock,
+	clock: Places,
 	warnings: string[],
 	losses: { name: string; count: number }[],
 ): void {
@@ -243,8 +225,7 @@ function checkProbes(
 }
 
 function checkVms(host: CapturedHost, tracker: Tracker, logs: readonly AccessLog[], warnings: string[]): void {
-	const [problem] = tracker.problems;
-	if (problem !== undefined) warnings.push(`${tracker.problems.length} times ${problem}`);
+	if (tracker.strayFaults > 0) warnings.push(`${tracker.strayFaults} times a kvm_page_fault by a task that belongs to no known VM`);
 	for (const vm of host.vms)
 		if (logs.length > 0 && !logs.some((log) => log.vm === vm.id))
 			warnings.push(`vm ${vm.id} has no access log: its faults are inferred accesses`);
@@ -292,22 +273,6 @@ function checkLogs(logs: readonly AccessLog[], rows: readonly PhaseCounters[], w
 			`the access logs have fewer accesses than the rig made in ${shorts.length} phases (the first: ${first.phase}): a log is missing or cut off`,
 		);
 	return warnings.length > before;
-}
-
-/** One observation a recorded fault, with the class that the capture's own SPTEs give it. */
-function vmexits(tracker: Tracker): ObservedItem[] {
-	return tracker.items
-		.filter((item): item is FaultItem => item.kind === "fault")
-		.map((fault) => ({
-			at: fault.begin,
-			name: fault.mmio ? "mmioFault" : "vmexit",
-			vm: fault.vm,
-			vcpu: fault.vcpu,
-			page: Math.floor(fault.gpa / 4096),
-			args: fault.mmio
-				? [accessOf(fault.errorCode), (fault.errorCode & 8) >> 3]
-				: [accessOf(fault.errorCode), fault.errorCode & 1, fault.cause],
-		}));
 }
 
 function counters(rows: readonly PhaseCounters[], sink: RecordSink, ns: number): void {

@@ -1,6 +1,7 @@
 // Items, placed accesses and observations become the records of a trace, in one order: by place in the capture, ends before begins.
 import { Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, TraceRecord } from "../trace/record.js";
+import { accessOf } from "./errorcode.js";
 import type { CapturedVm } from "./host.js";
 import { type BracketItem, type FaultItem, faultAddressSpace, type InstantItem, type Item, type ObservedItem } from "./items.js";
 import type { PlacedAccess } from "./phases.js";
@@ -16,19 +17,19 @@ export interface RecordSink {
 interface Piece {
 	readonly at: number;
 	readonly rank: number;
-	write(): void;
+	readonly what: Item | PlacedAccess;
+	readonly point: number;
 }
 
-const RANK = { end: 0, commit: 1, instant: 2, begin: 3, access: 4 } as const;
+const RANK = { end: 0, commit: 1, instant: 2, begin: 3, access: 4, merge: 5 } as const;
+
+const byPlace = (a: Piece, b: Piece): number => a.at - b.at || a.rank - b.rank;
 
 const guestAgent = (vm: CapturedVm, vcpu: number): Agent => ({ kind: AgentKind.guest, vm: vm.id, vcpu, mm: vm.mm, thread: 0 });
 const hostAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.host, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 1 });
 const mmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.mm, vm: 0, vcpu: 0, mm: vm.mm, thread: 0 });
 const vmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.vm, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 0 });
 const HOST: Agent = { kind: AgentKind.mm, vm: 0, vcpu: 0, mm: 0, thread: 0 };
-
-export const accessOf = (errorCode: number): Access =>
-	(errorCode & 2) !== 0 ? Access.guestWrite : (errorCode & 16) !== 0 ? Access.guestFetch : Access.guestRead;
 
 /** Smallest free numbers for operations that are open at the same time. */
 class Windows {
@@ -47,18 +48,17 @@ class Windows {
 export class Emitter {
 	readonly #sink: RecordSink;
 	readonly #ns: (at: number) => number;
-	readonly #pieces: Piece[] = [];
+	#pieces: Piece[] = [];
 	readonly #windows = new Windows();
 	readonly #split = new Map<BracketItem, number>();
 	/** Operations whose begin and end have something else between them: something ran at the same time. */
 	splitOperations = 0;
 	/** No bracket is recorded, so a copy has no record of its own. */
-	readonly #deriveCopies: boolean;
+	deriveCopies = false;
 
-	constructor(sink: RecordSink, ns: (at: number) => number, deriveCopies: boolean) {
+	constructor(sink: RecordSink, ns: (at: number) => number) {
 		this.#sink = sink;
 		this.#ns = ns;
-		this.#deriveCopies = deriveCopies;
 	}
 
 	/** Records of the state before the capture began. */
@@ -84,47 +84,64 @@ export class Emitter {
 			if (item.kind !== "instant") places.push(item.end);
 		}
 		places.sort((a, b) => a - b);
-		for (const access of placed) this.#piece(access.at, RANK.access, () => this.#access(access));
-		for (const item of kept) {
-			if (item.kind === "instant") this.#piece(item.begin, RANK.instant, () => this.#instant(item));
-			else this.#place(item, !(item.kind === "bracket" && !item.hit) && othersWithin(places, item.begin, item.end));
-		}
+		for (const access of placed) this.#piece(access.at, RANK.access, access, Point.whole);
+		for (const item of kept)
+			this.place(item, item.kind !== "instant" && !(item.kind === "bracket" && !item.hit) && othersWithin(places, item.begin, item.end));
 	}
 
-	#piece(at: number, rank: number, write: () => void): void {
-		this.#pieces.push({ at, rank, write });
+	#piece(at: number, rank: number, what: Item | PlacedAccess, point: number): void {
+		this.#pieces.push({ at, rank, what, point });
 	}
 
-	/** Whole where nothing else lies between its begin and its end; split at them otherwise. */
-	#place(item: BracketItem | FaultItem, split: boolean): void {
-		if (item.kind === "fault") {
-			if (!split || item.mmio || item.end === item.begin) this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.whole));
-			else {
-				this.#piece(item.begin, RANK.begin, () => this.#fault(item, Point.begin));
-				this.#piece(item.end, RANK.end, () => this.#fault(item, Point.end));
-			}
-			return;
-		}
-		if (split) this.splitOperations++;
-		if (!split) this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.whole));
+	/** Whole where nothing else lies between its begin and its end; split at them otherwise. What has not ended yet is split. */
+	place(item: Item, split: boolean): void {
+		if (item.kind === "instant") this.#piece(item.begin, RANK.instant, item, Point.whole);
+		else if (item.kind === "fault" && (item.mmio || item.end === item.begin)) this.#piece(item.begin, RANK.begin, item, Point.whole);
+		else if (!split) this.#piece(item.begin, RANK.begin, item, Point.whole);
 		else {
-			this.#piece(item.begin, RANK.begin, () => this.#bracket(item, Point.begin));
-			this.#piece(item.commit < 0 ? item.end : item.commit, item.commit < 0 ? RANK.end - 1 : RANK.commit, () =>
-				this.#bracket(item, Point.commit),
-			);
-			this.#piece(item.end, RANK.end, () => this.#bracket(item, Point.end));
+			if (item.kind === "bracket") this.splitOperations++;
+			this.#piece(item.begin, RANK.begin, item, Point.begin);
+			if (item.end >= 0) this.placeEnd(item);
 		}
 	}
 
-	/** Write everything, observations where they belong. */
-	finish(observed: readonly ObservedItem[]): void {
-		const pieces = this.#pieces.sort((a, b) => a.at - b.at || a.rank - b.rank);
-		let next = 0;
-		for (const piece of pieces) {
-			for (let item = observed[next]; item !== undefined && item.at < piece.at; item = observed[++next]) this.#observation(item);
-			piece.write();
+	/** The rest of an item that was split before it ended; what lies before `from` is written. */
+	placeEnd(item: BracketItem | FaultItem, from = 0): void {
+		if (item.kind === "bracket") {
+			if (item.commit < 0) this.#piece(item.end, RANK.end - 1, item, Point.commit);
+			else this.#piece(Math.max(from, item.commit), RANK.commit, item, Point.commit);
 		}
-		for (let item = observed[next]; item !== undefined; item = observed[++next]) this.#observation(item);
+		this.#piece(item.end, RANK.end, item, Point.end);
+	}
+
+	/** The merge that an item made, where the capture has no event for it. */
+	placeMerge(item: BracketItem | InstantItem): void {
+		this.#piece(item.kind === "bracket" ? item.end : item.begin, RANK.merge, item, Point.whole);
+	}
+
+	/** Write what lies before `limit`, observations where they belong; how many of those there were. */
+	write(observed: readonly ObservedItem[], limit: number): number {
+		const pieces = this.#pieces.sort(byPlace);
+		let next = 0;
+		let written = 0;
+		for (let piece = pieces[written]; piece !== undefined && piece.at < limit; piece = pieces[++written]) {
+			const before = piece.rank === RANK.merge ? piece.at + 1 : piece.at;
+			for (let item = observed[next]; item !== undefined && item.at < before; item = observed[++next]) this.#observation(item);
+			this.#write(piece);
+		}
+		this.#pieces = pieces.slice(written);
+		for (let item = observed[next]; item !== undefined && item.at < limit; item = observed[++next]) this.#observation(item);
+		return next;
+	}
+
+	#write({ what, point, rank, at }: Piece): void {
+		if (!("kind" in what)) this.#access(what);
+		else if (rank === RANK.merge) {
+			const { vm = null, page = 0 } = "page" in what ? what : {};
+			this.#observation({ at, name: "ksmMerge", vm, vcpu: 0, page, args: [], dropped: false });
+		} else if (what.kind === "instant") this.#instant(what);
+		else if (what.kind === "fault") this.#fault(what, point);
+		else this.#bracket(what, point);
 	}
 
 	#operation(
@@ -178,7 +195,7 @@ export class Emitter {
 			late |
 			(item.filled ? FaultFlag.filled : 0) |
 			(item.huge ? FaultFlag.huge : 0) |
-			(this.#deriveCopies ? FaultFlag.deriveCopy : 0);
+			(this.deriveCopies ? FaultFlag.deriveCopy : 0);
 		this.#operation("fault", agent, page, [point, access, flags], at);
 	}
 
@@ -196,6 +213,7 @@ export class Emitter {
 	}
 
 	#observation(item: ObservedItem): void {
+		if (item.dropped) return;
 		const vm = item.vm;
 		const agent = vm === null ? HOST : GUEST_OBSERVATIONS.has(item.name) ? guestAgent(vm, item.vcpu) : vmAgent(vm);
 		this.#sink.observe({ kind: "operation", name: item.name, agent, page: item.page, args: item.args, ns: this.#ns(item.at) });

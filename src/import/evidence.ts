@@ -1,4 +1,5 @@
 // Which kernel was captured, from what its events show (model.md section 1), and what is wrong with the probes.
+import { hexText } from "./event.js";
 
 const MAX_ADDRESS = 2 ** 47;
 
@@ -42,9 +43,9 @@ export class Evidence {
 	/** A range as fetched: start < end, page aligned, below 2^47; anything else is a wrong struct offset in the probe. */
 	range(start: number, end: number): void {
 		this.#ranges++;
-		if (start < end && start % 4096 === 0 && end % 4096 === 0 && end <= MAX_ADDRESS) return;
+		if (start >= 0 && start < end && start % 4096 === 0 && end % 4096 === 0 && end <= MAX_ADDRESS) return;
 		this.#badRanges++;
-		this.#firstBadRange ||= `start=0x${start.toString(16)} end=0x${end.toString(16)}`;
+		this.#firstBadRange ||= `start=${hexText(start)} end=${hexText(end)}`;
 	}
 
 	get badRanges(): { count: number; of: number; first: string } {

@@ -2,13 +2,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BadInputError } from "../errors.js";
-import type { CaptureSources } from "./capture.js";
+import type { ImportOptions } from "./index.js";
 import { readLines } from "./input.js";
 
 const ACCESS_LOG = /^access\.vm(\d+)\.txt(\.gz)?$/;
 
 /** Files of a folder, and what the capture should hold beyond them. */
-export interface CaptureFolder extends Pick<CaptureSources, "trace" | "access" | "stats"> {
+export interface CaptureFolder {
+	readonly trace: string;
+	readonly access: readonly string[];
+	readonly stats: string | undefined;
 	readonly events: string | undefined;
 	/** Release in uname.txt. */
 	readonly kernel: string | undefined;
@@ -83,7 +86,7 @@ async function loggedVms(stats: string): Promise<number> {
  * What is missing if the counters speak of more VMs with accesses than there are access logs; null if nothing is.
  * @throws BadInputError unless `lenient`
  */
-export async function missingLogs(sources: Pick<CaptureSources, "access" | "stats" | "lenient">): Promise<string | null> {
+export async function missingLogs(sources: { readonly access: readonly string[] } & Pick<ImportOptions, "stats" | "lenient">): Promise<string | null> {
 	if (sources.stats === undefined) return null;
 	const vms = await loggedVms(sources.stats);
 	const missing = vms - sources.access.length;

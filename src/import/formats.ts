@@ -11,9 +11,9 @@ import { type TextLayout, textSource } from "./textsource.js";
 import { parseReportLine } from "./tracecmd.js";
 import { traceDatSource } from "./tracedat.js";
 
-const TRACEFS: TextLayout = { format: "tracefs", clock: "", parse: parseReportLine };
+const TRACEFS: TextLayout = { format: "tracefs", clock: "", fast: true, parse: parseReportLine };
 const LATENCY: TextLayout = { format: "tracefs latency", clock: "", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) };
-const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", parse: parseReportLine };
+const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", fast: true, parse: parseReportLine };
 const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", parse: parseBpftraceLine };
 const PERF: TextLayout = { format: "perf script", clock: "", parse: parsePerfLine };
 

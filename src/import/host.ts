@@ -1,30 +1,27 @@
 // The host as a capture shows it: VMs with their memslots as they stand at the event being read, tasks, mms, and the SPTEs that the kernel recorded.
-import { SpteBit, VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
+import { SpteBit, VMEXIT_CAUSES } from "../trace/kinds.js";
 import type { AccessLog } from "./accesslog.js";
-import type { BracketItem, FaultItem } from "./items.js";
-import type { KnownSlot, KnownVm } from "./knownvm.js";
+import type { BracketItem, FaultItem, ObservedItem } from "./items.js";
+import { type KnownSlot, type KnownVm, NO_POINTER } from "./knownvm.js";
+import { SpteTable } from "./spte.js";
 
-/** An SPTE as the capture's own tracepoints show it. */
-interface RecordedSpte {
-	bits: number;
-	/** Why it is absent: a VmexitCause. */
-	absent: VmexitCause;
-}
+const READ_ONLY = VMEXIT_CAUSES.indexOf("readOnlySpte");
+const OTHER = VMEXIT_CAUSES.indexOf("other");
 
 export class CapturedVm {
 	readonly id: number;
 	/** Its mm's id in the trace; the same number. */
 	readonly mm: number;
 	pid: number;
-	kvm = "";
-	mmPointer = "";
+	kvm = NO_POINTER;
+	mmPointer = NO_POINTER;
 	slots: KnownSlot[] = [];
 	readonly vcpus = new Set<number>();
 	/** Brackets in progress whose range hit a memslot, and the hull of model.md rule 1. */
 	readonly open = new Set<BracketItem>();
 	hullStart = 0;
 	hullEnd = 0;
-	readonly #sptes: [Map<number, RecordedSpte>, Map<number, RecordedSpte>] = [new Map(), new Map()];
+	readonly #sptes = [new SpteTable(), new SpteTable()] as const;
 	/** Pages whose state at the start of the capture can no longer be read off an SPTE: already mapped once, or in some bracket. */
 	readonly settled = new Set<number>();
 	/** Pages that had no PTE when the capture began: their first SPTE, made by a read, is the zero page's. */
@@ -33,6 +30,10 @@ export class CapturedVm {
 	readonly hugeAtStart = new Set<number>();
 	/** Ranges (first page, pages) that the access log says were dropped by MADV_DONTNEED. */
 	readonly dropped = new Set<string>();
+	/** Zaps and flushes by KVM since its last fault and range: the VM's end, if that is what comes next. */
+	readonly tentative: ObservedItem[] = [];
+	/** Its mm is gone. */
+	ended = false;
 	/** Largest total of address space 0's slots, in bytes. */
 	memoryBytes = 0;
 
@@ -74,13 +75,9 @@ export class CapturedVm {
 		return ((this.#slotOf(as, gfn)?.flags ?? 0) & 2) !== 0;
 	}
 
-	spte(as: number, gfn: number): RecordedSpte {
-		const map = this.#sptes[as === 1 ? 1 : 0];
-		const known = map.get(gfn);
-		if (known !== undefined) return known;
-		const made: RecordedSpte = { bits: 0, absent: "firstTouch" };
-		map.set(gfn, made);
-		return made;
+	/** SPTEs of an address space as the capture's own tracepoints show them. */
+	sptes(as: number): SpteTable {
+		return this.#sptes[as === 1 ? 1 : 0];
 	}
 
 	openBracket(item: BracketItem): void {
@@ -100,18 +97,17 @@ export class CapturedVm {
 
 	/** The class of a fault by the SPTE of address space 0: one taken in SMM on a page that is mapped there is `other`. */
 	faultClass(gfn: number, write: boolean): number {
-		const spte = this.spte(0, gfn);
-		let cause: VmexitCause;
-		if ((spte.bits & SpteBit.present) === 0) cause = spte.absent;
-		else cause = write && (spte.bits & SpteBit.writable) === 0 ? "readOnlySpte" : "other";
-		return VMEXIT_CAUSES.indexOf(cause);
+		const bits = this.#sptes[0].bits(gfn);
+		if ((bits & SpteBit.present) === 0) return this.#sptes[0].absent(gfn);
+		return write && (bits & SpteBit.writable) === 0 ? READ_ONLY : OTHER;
 	}
 }
 
 /** try_to_merge_one_page, from entry to return. */
 export interface OpenMerge {
-	readonly page: string;
-	readonly kpage: string;
+	/** struct page, and that of the KSM page; 0: none. */
+	readonly page: number;
+	readonly kpage: number;
 	/** A kpage is given, and no try_to_merge_with_ksm_page is open. */
 	readonly bare: boolean;
 	writeProtect: BracketItem | null;
@@ -123,7 +119,8 @@ export interface OpenCopy {
 	/** hva page. */
 	readonly page: number;
 	readonly flags: number;
-	readonly struct: string;
+	/** struct page of what is copied; NaN where the capture does not say, 0: the zero page. */
+	readonly struct: number;
 	/** A notifier bracket came inside it: the mm has notifiers. */
 	bracketed: boolean;
 }
@@ -131,7 +128,6 @@ export interface OpenCopy {
 export interface OpenBracket {
 	readonly start: number;
 	readonly end: number;
-	readonly mm: string;
 	readonly item: BracketItem | null;
 	unmapped: boolean;
 	changedPte: boolean;
@@ -142,6 +138,11 @@ export class Task {
 	readonly pid: number;
 	tgid: number;
 	comm: string;
+	/** A thread of the kernel that works on everybody's mm. */
+	kernel: boolean;
+	/** How many VMs were known, and what its thread group was, when its VM was looked for. */
+	looked = -1;
+	lookedTgid = -1;
 	vm: CapturedVm | null = null;
 	readonly brackets: OpenBracket[] = [];
 	merge: OpenMerge | null = null;
@@ -155,15 +156,19 @@ export class Task {
 		this.pid = pid;
 		this.tgid = tgid;
 		this.comm = comm;
+		this.kernel = KERNEL_THREAD.test(comm);
 	}
 }
+
+const KERNEL_THREAD = /^(ksmd|khugepaged|kswapd|kcompactd|kworker|migration)/;
 
 export class CapturedHost {
 	readonly vms: CapturedVm[] = [];
 	readonly #tasks = new Map<number, Task>();
-	readonly #mms = new Map<string, CapturedVm | null>();
+	readonly #mms = new Map<number, CapturedVm>();
 	/** mm of a thread group from mn_register, before its first memslot makes a VM of it. */
-	readonly #registered = new Map<number, string>();
+	readonly #registered = new Map<number, number>();
+	#last: Task | null = null;
 
 	/** VMs of tasks, where they were known before the capture. */
 	readonly #vmOfTask = new Map<number, CapturedVm>();
@@ -185,18 +190,26 @@ export class CapturedHost {
 			for (const slot of slots) vm.setSlot(slot);
 			this.vms.push(vm);
 			for (const task of tasks) this.#vmOfTask.set(task, vm);
-			if (mm !== "") this.#bind(mm, vm);
+			if (mm !== NO_POINTER) this.#bind(mm, vm);
 		}
 	}
 
 	task(pid: number, tgid: number, comm: string): Task {
-		let task = this.#tasks.get(pid);
+		let task = this.#last?.pid === pid ? this.#last : this.#tasks.get(pid);
 		if (task === undefined) {
 			task = new Task(pid, tgid, comm);
 			this.#tasks.set(pid, task);
 		}
-		task.comm = comm;
-		if (task.vm === null) task.vm = this.#vmOfTask.get(pid) ?? this.vms.find((vm) => vm.pid === pid || vm.pid === tgid) ?? null;
+		this.#last = task;
+		if (task.comm !== comm) {
+			task.comm = comm;
+			task.kernel = KERNEL_THREAD.test(comm);
+		}
+		if (task.vm === null && (task.looked !== this.vms.length || !Object.is(task.lookedTgid, tgid))) {
+			task.vm = this.#vmOfTask.get(pid) ?? this.vms.find((vm) => vm.pid === pid || vm.pid === tgid) ?? null;
+			task.looked = this.vms.length;
+			task.lookedTgid = tgid;
+		}
 		return task;
 	}
 
@@ -204,16 +217,16 @@ export class CapturedHost {
 		yield* this.#tasks.values();
 	}
 
-	register(task: Task, mm: string): void {
+	register(task: Task, mm: number): void {
 		this.#registered.set(task.tgid >= 0 ? task.tgid : task.pid, mm);
 	}
 
 	/** The VM of a struct kvm, made at its first memslot. */
-	vmOfKvm(kvm: string, task: Task): CapturedVm {
+	vmOfKvm(kvm: number, task: Task): CapturedVm {
 		const known = this.vms.find((vm) => vm.kvm === kvm);
 		if (known !== undefined) return known;
 		const leader = task.tgid >= 0 ? task.tgid : task.pid;
-		const vm = this.vms.find((other) => other.pid === leader && other.kvm === "") ?? new CapturedVm(this.vms.length, leader);
+		const vm = this.vms.find((other) => other.pid === leader && other.kvm === NO_POINTER) ?? new CapturedVm(this.vms.length, leader);
 		vm.kvm = kvm;
 		if (!this.vms.includes(vm)) this.vms.push(vm);
 		const mm = this.#registered.get(leader);
@@ -222,20 +235,20 @@ export class CapturedHost {
 		return vm;
 	}
 
-	#bind(mm: string, vm: CapturedVm): void {
+	#bind(mm: number, vm: CapturedVm): void {
 		vm.mmPointer = mm;
 		this.#mms.set(mm, vm);
 	}
 
 	/** The VM whose notifier is on an mm: as registered, by the task, or by the only VM without an mm whose memslots the range meets. */
-	vmOfMm(mm: string, task: Task, page: number, pages: number): CapturedVm | null {
+	vmOfMm(mm: number, task: Task, page: number, pages: number): CapturedVm | null {
 		const known = this.#mms.get(mm);
-		if (known !== undefined && known !== null) return known;
-		if (task.vm !== null && task.vm.mmPointer === "" && task.merge === null) {
+		if (known !== undefined) return known;
+		if (task.vm !== null && task.vm.mmPointer === NO_POINTER && task.merge === null) {
 			this.#bind(mm, task.vm);
 			return task.vm;
 		}
-		const met = this.vms.filter((vm) => vm.mmPointer === "" && vm.hits(page, pages));
+		const met = this.vms.filter((vm) => vm.mmPointer === NO_POINTER && vm.hits(page, pages));
 		const [only] = met;
 		if (met.length !== 1 || only === undefined) return null;
 		this.#bind(mm, only);

@@ -4,10 +4,13 @@ import { UsageError } from "../errors.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type CaptureInput, importCapture } from "./capture.js";
 import type { BlockSink } from "./causeblock.js";
+import type { DamagedEvents } from "./damaged.js";
 import { type Detected, detect, EVENT_FORMATS, HEAD_BYTES } from "./detect.js";
 import type { RecordSink } from "./emit.js";
+import type { EventBatch, KernelEvent } from "./event.js";
 import { openSource } from "./formats.js";
 import { readHead } from "./input.js";
+import { Intake, takeFrom } from "./intake.js";
 import { type KnownVm, readMemslots } from "./knownvm.js";
 import { mergeByTime } from "./merge.js";
 import { LACKS_NOTHING, Normaliser } from "./normalise.js";
@@ -18,7 +21,6 @@ import { Scout } from "./scout.js";
 import type { EventSource, SourceFacts } from "./source.js";
 import { importStream, STREAM_FORMATS } from "./streams.js";
 import { judge, type Survey, survey } from "./survey.js";
-import type { TracefsEvent } from "./tracefs.js";
 
 export interface ImportOptions {
 	/** Files of one host: captures of any format, merged by their clock. */
@@ -46,7 +48,7 @@ async function formatOf(path: string, from: string | undefined): Promise<Detecte
 	const stream = STREAM_FORMATS.find((format) => format.name === from);
 	if (stream !== undefined) return { kind: "stream", format: stream };
 	if (from !== undefined) throw new UsageError(`unknown format ${from}`, { where: "--from", hint: FORMAT_NAMES.join(", ") });
-	if (statSync(path).isDirectory()) throw new UsageError("is a directory", { where: path });
+	if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw new UsageError("is a directory", { where: path });
 	return detect(await readHead(path, HEAD_BYTES), path);
 }
 
@@ -81,7 +83,8 @@ async function importEvents(options: ImportOptions, sources: readonly EventSourc
 	const input: CaptureInput = {
 		known: found?.known ?? told,
 		kvm: found?.kvm ?? true,
-		batches: merged.batches(),
+		ranges: found?.ranges ?? true,
+		batches: (damaged) => merged.batches(damaged),
 		facts: () => merged.facts(),
 	};
 	return await importCapture({ trace: where, access, stats: options.stats, kernel, strategy: options.strategy, lenient, input }, sink);
@@ -117,17 +120,23 @@ class MergedSources {
 		this.#recognisers = sources.map((source) => new Recogniser(definitions, source.path));
 	}
 
-	async *batches(): AsyncGenerator<TracefsEvent[]> {
-		const readings = this.#sources.map((source, at) => {
-			const { facts, batches } = source.read();
+	async *batches(damaged: DamagedEvents): AsyncGenerator<EventBatch> {
+		const readings = this.#recognisers.map((recogniser, at) => {
+			const { facts, batches } = takeFrom(this.#sources[at], new Intake(recogniser, this.#scout, damaged));
 			this.#facts.push(facts);
-			return recognised(batches, this.#recognisers[at], this.#scout);
+			return batches;
 		});
-		for await (const batch of mergeByTime(readings)) {
-			const out: TracefsEvent[] = [];
-			for (const event of batch) this.#normaliser.push(event, out);
-			yield out;
+		const [only] = readings;
+		if (readings.length === 1 && only !== undefined) {
+			for await (const batch of only) yield { each: (visit) => batch.each((event) => this.#normaliser.push(event, visit)) };
+			return;
 		}
+		for await (const batch of mergeByTime(readings.map(kept)))
+			yield {
+				each: (visit) => {
+					for (const event of batch) this.#normaliser.push(event, visit);
+				},
+			};
 	}
 
 	facts(): ReturnType<CaptureInput["facts"]> {
@@ -158,18 +167,11 @@ class MergedSources {
 	}
 }
 
-async function* recognised(
-	batches: AsyncGenerator<TracefsEvent[]>,
-	recogniser: Recogniser | undefined,
-	scout: Scout | null,
-): AsyncGenerator<TracefsEvent[]> {
+/** Events to keep. */
+async function* kept(batches: AsyncGenerator<EventBatch>): AsyncGenerator<KernelEvent[]> {
 	for await (const batch of batches) {
-		const out: TracefsEvent[] = [];
-		for (const raw of batch) {
-			const event = recogniser?.recognise(raw) ?? null;
-			scout?.look(raw, event);
-			if (event !== null) out.push(event);
-		}
+		const out: KernelEvent[] = [];
+		batch.each((event) => out.push(event.copy()));
 		yield out;
 	}
 }

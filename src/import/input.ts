@@ -93,6 +93,66 @@ export async function readHead(path: string, bytes: number): Promise<Uint8Array>
 	return Buffer.concat(chunks, length).subarray(0, bytes);
 }
 
+/** Bytes that are read at once. */
+const BLOCK_BYTES = 1 << 20;
+
+/** Bytes of a text up to a newline, lent until the next block; the last block may lack its newline. */
+export interface TextBlock {
+	readonly bytes: Buffer;
+	readonly length: number;
+	readonly complete: boolean;
+}
+
+/** Whole lines of `path` as bytes. Throws BadInputError on a damaged gzip stream, or a line over 1 MiB. */
+export async function* readTextBlocks(path: string, digest: SourceDigest): AsyncGenerator<TextBlock> {
+	let buffer = Buffer.allocUnsafe(4 * BLOCK_BYTES);
+	let length = 0;
+	let read = 0;
+	for await (const chunk of opened(path) ? readChunks(path, digest) : plainChunks(path, digest)) {
+		if (length + chunk.length > buffer.length) {
+			const grown = Buffer.allocUnsafe(2 * (length + chunk.length));
+			buffer.copy(grown, 0, 0, length);
+			buffer = grown;
+		}
+		buffer.set(chunk, length);
+		length += chunk.length;
+		read += chunk.length;
+		const end = buffer.lastIndexOf(NEWLINE, length - 1) + 1;
+		if (end > 0) {
+			yield { bytes: buffer, length: end, complete: true };
+			buffer.copyWithin(0, end, length);
+			length -= end;
+		}
+		if (length > MAX_LINE)
+			throw new BadInputError("a line is longer than 1 MiB; this is no trace text", { where: `${path}, before byte ${read}` });
+	}
+	if (length > 0) yield { bytes: buffer, length, complete: false };
+}
+
+const NEWLINE = 10;
+
+/** Bytes of a file that is not compressed, all in one buffer: a stream makes a new one for each, and a promise. */
+function* plainChunks(path: string, digest: SourceDigest): Generator<Uint8Array> {
+	const hash = createHash("sha256");
+	const chunk = Buffer.allocUnsafe(BLOCK_BYTES);
+	let read = 0;
+	const fd = openSync(path, "r");
+	try {
+		for (let count = -1; count !== 0; read += count) {
+			count = readSync(fd, chunk, 0, chunk.length, null);
+			const bytes = chunk.subarray(0, count);
+			hash.update(bytes);
+			if (count > 0) yield bytes;
+		}
+	} catch (error) {
+		throw unreadable(error, `${path}, after byte ${read}`);
+	} finally {
+		closeSync(fd);
+	}
+	digest.name = basename(path);
+	digest.sha256 = hash.digest("hex");
+}
+
 /** Lines of `path`. Throws BadInputError on a damaged gzip stream (with the line reached) or a line over 1 MiB. */
 export async function* readLines(path: string, digest: SourceDigest): AsyncGenerator<Line[]> {
 	const decoder = new TextDecoder("utf-8");

@@ -1,6 +1,6 @@
 // What an importer finds in a capture before it is put in order: operations with their begin, commit and end, faults, and observations.
 // Places are numbers of events in the capture.
-import type { OperationName, ZapCause } from "../trace/kinds.js";
+import { type OperationName, OpFlag, type ZapCause } from "../trace/kinds.js";
 import type { CapturedVm } from "./host.js";
 
 /** An operation inside a notifier bracket. */
@@ -31,6 +31,8 @@ export interface BracketItem {
 	readonly vcpu: number;
 	/** cow: what was copied. */
 	source: "ksm" | "zero" | "other";
+	/** In how many ways something to come may change what it was: its merge is open, or not in the stable tree yet. */
+	pending: number;
 }
 
 /** One kvm_page_fault in a memslot, or outside every one (mmio). */
@@ -39,7 +41,7 @@ export interface FaultItem {
 	readonly vm: CapturedVm;
 	readonly vcpu: number;
 	readonly gpa: number;
-	readonly rip: string;
+	readonly rip: number;
 	readonly errorCode: number;
 	readonly begin: number;
 	end: number;
@@ -57,6 +59,8 @@ export interface FaultItem {
 	cause: number;
 	/** It made a copy itself. */
 	ownCow: boolean;
+	/** What is observed of it. */
+	observed: ObservedItem | null;
 }
 
 /** A copy that a forked child made: it is in no bracket, since the child's mm has no notifier. */
@@ -75,6 +79,8 @@ export interface InstantItem {
 	/** mm of a forked child; otherwise the VM's. */
 	readonly mm?: number;
 	appended?: boolean;
+	/** As of a BracketItem. */
+	pending: number;
 	readonly page: number;
 	readonly args: number[];
 	readonly text?: string;
@@ -91,6 +97,8 @@ export interface ObservedItem {
 	readonly vcpu: number;
 	readonly page: number;
 	readonly args: number[];
+	/** It was the end of a VM, and no work. */
+	dropped: boolean;
 }
 
 export interface HostFault {
@@ -123,4 +131,10 @@ export function faultAddressSpace(fault: FaultItem): number {
 	let at: FaultItem | null = fault;
 	for (let hops = 0; at !== null && hops < 64; hops++, at = at.next) if (at.as >= 0) return at.as;
 	return 0;
+}
+
+/** A page that was merged, and not into the zero page. */
+export function isMerge(item: Item): item is BracketItem | InstantItem {
+	if (item.kind === "instant") return item.name === "ksmPromote" && item.vm !== null;
+	return item.kind === "bracket" && item.name === "ksmReplace" && (item.flags & (OpFlag.failed | OpFlag.zeroPage)) === 0;
 }

@@ -1,7 +1,11 @@
 // VMs and memslots as they are known before the first event: from a file (--memslots) or inferred.
 import { BadInputError } from "../errors.js";
+import { hexNumber } from "./event.js";
 import { readLines } from "./input.js";
 import { PAGE } from "./tracefs.js";
+
+/** No pointer, or one that is not known. */
+export const NO_POINTER = 0;
 
 export interface KnownSlot {
 	readonly slot: number;
@@ -19,8 +23,8 @@ export interface KnownVm {
 	readonly vm: number;
 	/** Thread group of the VMM, or its only task; -1 if it is not known. */
 	readonly pid: number;
-	/** mm as the probes print it; "" if it is not known. */
-	readonly mm: string;
+	/** mm as the probes print it; NO_POINTER if it is not known. */
+	readonly mm: number;
 	/** Tasks that belong to it besides `pid`. */
 	readonly tasks: readonly number[];
 	readonly slots: readonly KnownSlot[];
@@ -55,7 +59,7 @@ export async function readMemslots(path: string): Promise<KnownVm[]> {
 				if (vms.some((other) => other.vm === id)) throw new BadInputError(`vm ${id} twice`, { where });
 				const tasks = (after(rest, "tasks?") ?? "").split(",").filter((task) => task !== "");
 				if (tasks.some((task) => !/^\d+$/.test(task))) throw new BadInputError("tasks are a list of thread ids: tasks 130,132", { where });
-				vms.push({ vm: id, pid: Number(after(rest, "pid") ?? -1), mm: after(rest, "mm") ?? "", tasks: tasks.map(Number), slots: [] });
+				vms.push({ vm: id, pid: Number(after(rest, "pid") ?? -1), mm: mmOf(rest, where), tasks: tasks.map(Number), slots: [] });
 			} else if (line !== "" && !line.startsWith("#"))
 				throw new BadInputError("neither a vm nor a slot", {
 					where,
@@ -67,6 +71,15 @@ export async function readMemslots(path: string): Promise<KnownVm[]> {
 	if (vms.length === 0 || empty !== undefined)
 		throw new BadInputError(empty === undefined ? "no vm in the file" : `no slots of vm ${empty.vm}`, { where: path });
 	return vms;
+}
+
+/** @throws BadInputError where it is no pointer */
+function mmOf(rest: string, where: string): number {
+	const given = after(rest, "mm");
+	if (given === undefined) return NO_POINTER;
+	const mm = hexNumber(given);
+	if (Number.isNaN(mm)) throw new BadInputError(`mm ${given} is no pointer`, { where, hint: "as the probes print it: mm 0xffff8881000d16c0" });
+	return mm;
 }
 
 function slotOf(match: RegExpExecArray, where: string): KnownSlot {

@@ -34,15 +34,15 @@ export function applyLoggedOperations(
 						if (copy.at >= span.begin && copy.at < span.end && vm.hits(copy.page, 1)) addChildCopy(items, observed, copy, mm);
 				}
 				if (operation.letter === "K" || operation.letter === "e")
-					items.push({ kind: "instant", name: "exit", vm: null, mm, page: 0, args: [], begin: span.end - 1 });
+					items.push({ kind: "instant", name: "exit", vm: null, mm, page: 0, args: [], begin: span.end - 1, pending: 0 });
 			}
 		}
 	}
 }
 
 function addChildCopy(items: Item[], observed: ObservedItem[], copy: ChildCopy, mm: number): void {
-	items.push({ kind: "instant", name: "childCow", vm: null, mm, page: copy.page, args: [Point.whole, 0, 0], begin: copy.at });
-	observed.push({ at: copy.at, name: "cowCopy", vm: null, vcpu: 0, page: copy.page, args: [copy.ksm ? 1 : 0] });
+	items.push({ kind: "instant", name: "childCow", vm: null, mm, page: copy.page, args: [Point.whole, 0, 0], begin: copy.at, pending: 0 });
+	observed.push({ at: copy.at, name: "cowCopy", vm: null, vcpu: 0, page: copy.page, args: [copy.ksm ? 1 : 0], dropped: false });
 }
 
 function tell(item: BracketItem, operation: LoggedOperation, child: number): void {

@@ -3,13 +3,17 @@ import type { TracefsEvent } from "./tracefs.js";
 
 const BATCH = 4096;
 
-interface Cursor {
-	readonly batches: AsyncGenerator<TracefsEvent[]>;
-	batch: readonly TracefsEvent[];
+interface Timed {
+	readonly ns: number;
+}
+
+interface Cursor<T extends Timed> {
+	readonly batches: AsyncGenerator<T[]>;
+	batch: readonly T[];
 	at: number;
 }
 
-async function filled(cursor: Cursor): Promise<boolean> {
+async function filled<T extends Timed>(cursor: Cursor<T>): Promise<boolean> {
 	while (cursor.at >= cursor.batch.length) {
 		const next = await cursor.batches.next();
 		if (next.done === true) return false;
@@ -20,18 +24,18 @@ async function filled(cursor: Cursor): Promise<boolean> {
 }
 
 /** Events of all sources by time; of equal times, those of the source named first come first. Each source keeps its own order. */
-export async function* mergeByTime(sources: readonly AsyncGenerator<TracefsEvent[]>[]): AsyncGenerator<TracefsEvent[]> {
+export async function* mergeByTime<T extends Timed>(sources: readonly AsyncGenerator<T[]>[]): AsyncGenerator<T[]> {
 	const [only, ...others] = sources;
 	if (only !== undefined && others.length === 0) {
 		yield* only;
 		return;
 	}
-	const open: Cursor[] = [];
+	const open: Cursor<T>[] = [];
 	for (const batches of sources) {
-		const cursor: Cursor = { batches, batch: [], at: 0 };
+		const cursor: Cursor<T> = { batches, batch: [], at: 0 };
 		if (await filled(cursor)) open.push(cursor);
 	}
-	let out: TracefsEvent[] = [];
+	let out: T[] = [];
 	while (open.length > 0) {
 		let first = open[0];
 		for (const cursor of open) if ((cursor.batch[cursor.at]?.ns ?? 0) < (first?.batch[first.at]?.ns ?? 0)) first = cursor;

@@ -1,6 +1,7 @@
 // Between a source's events and the tracker: names and texts have become the tracker's (recognise.ts); what this kernel or recipe does not
 // record is put in its place where something else shows it (profiles.ts, formats.md sections 3 and 7).
-import { field, hex, PAGE, type TracefsEvent } from "./tracefs.js";
+import { CODES, Code, Fault, KernelEvent, MmFault, FIRST, Range } from "./event.js";
+import { PAGE } from "./tracefs.js";
 
 /** What a capture lacks as a whole, known only after a look at all of it. */
 export interface Lacking {
@@ -13,143 +14,190 @@ export interface Lacking {
 export const LACKS_NOTHING: Lacking = { unmap: false, vcpuOf: null };
 
 interface TaskState {
-	/** try_to_merge_with_ksm_page is open: its fields. try_to_merge_one_page has been seen, or put in, inside it. */
-	merge: { readonly text: string; one: boolean; put: boolean } | null;
-	/** hva page and flags of do_wp_page with nothing behind it yet. */
-	doWp: { readonly start: string; readonly flags: string; readonly mm: string } | null;
+	/** try_to_merge_with_ksm_page is open. try_to_merge_one_page has been seen, or put in, inside it. */
+	readonly merge: KernelEvent;
+	merging: boolean;
+	one: boolean;
+	put: boolean;
+	/** Page and flags of do_wp_page with nothing behind it yet. */
+	wpPage: number;
+	wpFlags: number;
 	/** wp_page_copy is open. */
 	copy: boolean;
 	/** The open copy is of no bracket: known by its page_alloc. */
 	allocated: boolean;
 }
 
-/** A page of the user's that a copy goes to: order 0, movable. */
-const COPY_TARGET = /\border=0\b.*(migratetype=1\b|MOVABLE)/;
+/** Where events go on; each is lent for the time of the call. */
+type Visit = (event: KernelEvent) => void;
+type Step = (normaliser: Normaliser, event: KernelEvent, visit: Visit) => void;
 
 /**
  * exit_mmap's range is [0, ULONG_MAX]. mmu_notifier_release has unregistered KVM before it, so it reaches nobody: it stays as a range of page 0, which
  * no memslot has.
  */
-function withoutExit(event: TracefsEvent): TracefsEvent {
-	if (field(event.text, "start") !== "0x0" || !/^0xfffffffffffff[0-9a-f]{3}$/.test(field(event.text, "end") ?? "")) return event;
-	return { ...event, text: event.text.replace(/\bend=\S+/, `end=0x${PAGE.toString(16)}`) };
+function withoutExit({ v }: KernelEvent): void {
+	if (v[Range.start] === 0 && v[Range.end] < 0 && v[Range.end] >= -PAGE) v[Range.end] = PAGE;
 }
+
+const NONE = -1;
 
 export class Normaliser {
 	readonly #lacking: Lacking;
 	readonly #tasks = new Map<number, TaskState>();
+	readonly #made = new KernelEvent();
+	#last: TaskState | undefined;
+	#lastPid = NONE;
 	#copyProbe = false;
 
 	constructor(lacking: Lacking) {
 		this.#lacking = lacking;
 	}
 
-	/** The tracker's events for a recognised one, into `out`. */
-	push(given: TracefsEvent, out: TracefsEvent[]): void {
-		const event = given.name === "mn_range_start" || given.name === "mn_range_end" ? withoutExit(given) : given;
-		const step = this.#steps[event.name];
-		if (step === undefined) out.push(event);
-		else step(event, out);
+	/** Visits the tracker's events for a recognised one. */
+	push(event: KernelEvent, visit: Visit): void {
+		const step = STEPS[event.code];
+		if (step === undefined) visit(event);
+		else step(this, event, visit);
 	}
 
 	#state(pid: number): TaskState {
+		if (this.#last !== undefined && this.#lastPid === pid) return this.#last;
 		let state = this.#tasks.get(pid);
 		if (state === undefined) {
-			state = { merge: null, doWp: null, copy: false, allocated: false };
+			state = { merge: new KernelEvent(), merging: false, one: false, put: false, wpPage: NONE, wpFlags: 0, copy: false, allocated: false };
 			this.#tasks.set(pid, state);
 		}
+		this.#last = state;
+		this.#lastPid = pid;
 		return state;
 	}
 
-	readonly #steps: Readonly<Record<string, (event: TracefsEvent, out: TracefsEvent[]) => void>> = {
-		ksm_try_to_merge_with_ksm_page: (event, out) => {
-			this.#state(event.pid).merge = { text: event.text, one: false, put: false };
-			out.push(event);
-		},
-		ksm_try_to_merge_one_page: (event, out) => {
-			const { merge } = this.#state(event.pid);
-			if (merge !== null) merge.one = true;
-			out.push(event);
-		},
-		ksm_try_to_merge_with_ksm_page_ret: (event, out) => {
-			const state = this.#state(event.pid);
-			if (state.merge?.put === true) out.push({ ...event, name: "ksm_try_to_merge_one_page_ret" });
-			state.merge = null;
-		},
-		do_wp_page: (event) => {
-			const state = this.#state(event.pid);
-			const addr = field(event.text, "addr") ?? "";
-			const start = `0x${(Math.floor(hex(addr) / PAGE) * PAGE).toString(16)}`;
-			state.doWp = { start, flags: field(event.text, "flags") ?? "0x0", mm: field(event.text, "mm") ?? "" };
-		},
-		wp_page_copy: (event, out) => {
-			const state = this.#state(event.pid);
-			this.#copyProbe = true;
-			state.copy = true;
-			state.doWp = null;
-			out.push(event);
-		},
-		wp_page_copy_ret: (event, out) => {
-			this.#state(event.pid).copy = false;
-			out.push(event);
-		},
-		mm_page_alloc: (event, out) => {
-			const state = this.#state(event.pid);
-			if (state.doWp === null || this.#copyProbe || !COPY_TARGET.test(event.text)) return;
-			this.#putCopy(state, event, out);
-			state.allocated = true;
-		},
-		mn_range_start: (event, out) => {
-			const state = this.#state(event.pid);
-			const { merge, doWp } = state;
-			if (merge !== null && !merge.one && !merge.put) {
-				merge.put = true;
-				out.push({ ...event, name: "ksm_try_to_merge_one_page", text: merge.text });
-			}
-			const start = field(event.text, "start") ?? "";
-			if (doWp !== null && !this.#copyProbe && start === doWp.start && hex(field(event.text, "end")) - hex(start) === PAGE)
-				this.#putCopy(state, event, out);
-			state.doWp = null;
-			state.allocated = false;
-			out.push(event);
-			if (this.#lacking.unmap) out.push({ ...event, name: "kvm_unmap_hva_range", text: "" });
-		},
-		mn_range_end: (event, out) => {
-			const state = this.#state(event.pid);
-			out.push(event);
-			// Nothing of wp_page_copy comes behind its bracket; a capture without its return gets it here.
-			if (state.copy) out.push({ ...event, name: "wp_page_copy_ret", text: "" });
-			state.copy = false;
-		},
-		handle_mm_fault: (event, out) => this.#settled(event, out),
-		page_fault_user: (event, out) => {
-			this.#settled(event, out);
-			out.push(event);
-		},
-		kvm_page_fault: (event, out) => {
-			this.#settled(event, out);
-			const vcpu = this.#lacking.vcpuOf?.get(event.pid);
-			out.push(vcpu === undefined ? event : { ...event, text: event.text.replace(/^vcpu \d+/, `vcpu ${vcpu}`) });
-		},
-		mark_mmio_spte: () => undefined,
-	};
+	/** An event of ours beside `event`. */
+	#make(event: KernelEvent, code: number): KernelEvent {
+		const made = this.#made.set(event);
+		made.code = code;
+		return made;
+	}
 
-	#putCopy(state: TaskState, event: TracefsEvent, out: TracefsEvent[]): void {
-		const { doWp } = state;
-		if (doWp === null) return;
-		state.doWp = null;
+	mergeBegins(event: KernelEvent, visit: Visit): void {
+		const state = this.#state(event.pid);
+		state.merge.set(event);
+		state.merging = true;
+		state.one = false;
+		state.put = false;
+		visit(event);
+	}
+
+	oneBegins(event: KernelEvent, visit: Visit): void {
+		this.#state(event.pid).one = true;
+		visit(event);
+	}
+
+	mergeEnds(event: KernelEvent, visit: Visit): void {
+		const state = this.#state(event.pid);
+		if (state.merging && state.put) visit(this.#make(event, Code.mergeOnePageReturn));
+		state.merging = false;
+	}
+
+	doWpPage({ pid, v }: KernelEvent): void {
+		const state = this.#state(pid);
+		state.wpPage = Math.floor(v[MmFault.addr] / PAGE);
+		state.wpFlags = Number.isNaN(v[MmFault.flags]) ? 0 : v[MmFault.flags];
+	}
+
+	copyBegins(event: KernelEvent, visit: Visit): void {
+		const state = this.#state(event.pid);
+		this.#copyProbe = true;
 		state.copy = true;
-		out.push({ ...event, name: "wp_page_copy", text: `addr=${doWp.start} flags=${doWp.flags}` });
+		state.wpPage = NONE;
+		visit(event);
+	}
+
+	copyEnds(event: KernelEvent, visit: Visit): void {
+		this.#state(event.pid).copy = false;
+		visit(event);
+	}
+
+	pageAlloc(event: KernelEvent, visit: Visit): void {
+		const state = this.#state(event.pid);
+		if (state.wpPage === NONE || this.#copyProbe || event.v[FIRST] !== 1) return;
+		this.#putCopy(state, event, visit);
+		state.allocated = true;
+	}
+
+	rangeStart(event: KernelEvent, visit: Visit): void {
+		withoutExit(event);
+		const state = this.#state(event.pid);
+		const { v } = event;
+		if (state.merging && !state.one && !state.put) {
+			state.put = true;
+			const made = this.#make(event, Code.mergeOnePage);
+			made.v.set(state.merge.v);
+			visit(made);
+		}
+		const copies = state.wpPage !== NONE && !this.#copyProbe && v[Range.start] === state.wpPage * PAGE && v[Range.end] - v[Range.start] === PAGE;
+		if (copies) this.#putCopy(state, event, visit);
+		state.wpPage = NONE;
+		state.allocated = false;
+		visit(event);
+		if (this.#lacking.unmap) visit(this.#make(event, Code.unmapHvaRange));
+	}
+
+	rangeEnd(event: KernelEvent, visit: Visit): void {
+		withoutExit(event);
+		const state = this.#state(event.pid);
+		visit(event);
+		// Nothing of wp_page_copy comes behind its bracket; a capture without its return gets it here.
+		if (state.copy) visit(this.#make(event, Code.copyReturn));
+		state.copy = false;
+	}
+
+	pageFault(event: KernelEvent, visit: Visit): void {
+		this.settled(event, visit);
+		const vcpu = this.#lacking.vcpuOf?.get(event.pid);
+		if (vcpu !== undefined) event.v[Fault.vcpu] = vcpu;
+		visit(event);
+	}
+
+	#putCopy(state: TaskState, event: KernelEvent, visit: Visit): void {
+		if (state.wpPage === NONE) return;
+		const made = this.#make(event, Code.copy);
+		made.v.fill(Number.NaN);
+		made.v[MmFault.addr] = state.wpPage * PAGE;
+		made.v[MmFault.flags] = state.wpFlags;
+		state.wpPage = NONE;
+		state.copy = true;
+		visit(made);
 	}
 
 	/** The task is at another fault: a copy that met no bracket (its mm has no notifier) is over, and do_wp_page without one was a reuse. */
-	#settled(event: TracefsEvent, out: TracefsEvent[]): void {
+	settled(event: KernelEvent, visit: Visit): void {
 		const state = this.#tasks.get(event.pid);
 		if (state === undefined) return;
-		state.doWp = null;
+		state.wpPage = NONE;
 		if (!state.allocated) return;
 		state.allocated = false;
 		state.copy = false;
-		out.push({ ...event, name: "wp_page_copy_ret", text: "" });
+		visit(this.#make(event, Code.copyReturn));
 	}
 }
+
+/** By the events' codes. */
+const STEPS: (Step | undefined)[] = Array.from({ length: CODES });
+STEPS[Code.mergeWithKsmPage] = (normaliser, event, visit) => normaliser.mergeBegins(event, visit);
+STEPS[Code.mergeWithKsmPageReturn] = (normaliser, event, visit) => normaliser.mergeEnds(event, visit);
+STEPS[Code.mergeOnePage] = (normaliser, event, visit) => normaliser.oneBegins(event, visit);
+STEPS[Code.doWpPage] = (normaliser, event) => normaliser.doWpPage(event);
+STEPS[Code.copy] = (normaliser, event, visit) => normaliser.copyBegins(event, visit);
+STEPS[Code.copyReturn] = (normaliser, event, visit) => normaliser.copyEnds(event, visit);
+STEPS[Code.pageAlloc] = (normaliser, event, visit) => normaliser.pageAlloc(event, visit);
+STEPS[Code.rangeStart] = (normaliser, event, visit) => normaliser.rangeStart(event, visit);
+STEPS[Code.rangeEnd] = (normaliser, event, visit) => normaliser.rangeEnd(event, visit);
+STEPS[Code.handleMmFault] = (normaliser, event, visit) => normaliser.settled(event, visit);
+STEPS[Code.hostFault] = (normaliser, event, visit) => {
+	normaliser.settled(event, visit);
+	visit(event);
+};
+STEPS[Code.pageFault] = (normaliser, event, visit) => normaliser.pageFault(event, visit);
+STEPS[Code.mmioSpte] = () => undefined;

@@ -2,7 +2,7 @@
 // its begin, in the log's order. Where kernel events or two actors run at the same time, the observed faults decide (model.md section 1).
 import type { AccessLog, LoggedAccess, LoggedOperation } from "./accesslog.js";
 import type { CapturedVm } from "./host.js";
-import type { BracketItem, FaultItem, HostFault, Item } from "./items.js";
+import type { BracketItem, FaultItem, HostFault, InstantItem, Item } from "./items.js";
 
 /** Linux's page size here. */
 const PAGE = 4096;
@@ -24,12 +24,10 @@ export interface PlacedAccess {
 }
 
 const BEGIN = /^PHASE (\d+) BEGIN/;
-const _END = /^PHASE (\d+) END/;
 
-export function phaseSpans(items: readonly Item[], last: number): PhaseSpan[] {
+export function phaseSpans(marks: readonly InstantItem[], last: number): PhaseSpan[] {
 	const spans: PhaseSpan[] = [];
-	for (const item of items) {
-		if (item.kind !== "instant" || item.name !== "mark") continue;
+	for (const item of marks) {
 		const match = BEGIN.exec(item.text ?? "");
 		if (match === null) continue;
 		const before = spans.at(-1);

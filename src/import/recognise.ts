@@ -1,9 +1,11 @@
 // What an event of a source means, whatever its maker called it: a tracepoint by its name, a kprobe by the symbol in its line, by its definition,
 // or by a name of our own recipes; anything else is asked about, never guessed.
 import { BadInputError } from "../errors.js";
+import { Code, type EventShape, SHAPES } from "./event.js";
 import type { ProbeDefinition, ProbeDefinitions } from "./probes.js";
 import { isOldRange, RANGE_LAYOUTS } from "./profiles.js";
 import { PROBED, type ProbeMeaning, plainSymbol, RECIPE_NAMES } from "./symbols.js";
+import { type Template, templateOf } from "./template.js";
 import { field, type TracefsEvent } from "./tracefs.js";
 import { type Rewrite, TRACEPOINTS, WITHOUT_MEANING } from "./tracepoints.js";
 
@@ -11,6 +13,8 @@ import { type Rewrite, TRACEPOINTS, WITHOUT_MEANING } from "./tracepoints.js";
 interface Recognised {
 	readonly event: string;
 	readonly rewrite: Rewrite | null;
+	/** Names that the tracker's fields have in its lines; null: their own, or another form altogether. */
+	readonly given: ReadonlyMap<string, string> | null;
 }
 
 interface Probe {
@@ -23,6 +27,9 @@ interface Probe {
 const HEAD = /^\(([^\s)]+)(?: <- ([^\s)]+))?\)/;
 const ADDRESS = /^(?:0x)?[0-9a-f]{8,16}$/;
 const AUTO_NAME = /^([pr])_(\w+?)_(?:0x)?[0-9a-f]+$/;
+
+/** An event of which only its place is known. */
+const NOTHING: EventShape = { code: Code.silent, style: "fields", values: [], text: false };
 
 const isProbeText = (text: string): boolean => HEAD.test(text) || text.startsWith("__probe_ip=") || text.startsWith("__probe_func=");
 
@@ -64,17 +71,32 @@ export class Recogniser {
 			this.#known.set(event.name, known);
 		}
 		if (known === null) {
-			this.#count(event.name);
+			this.count(event.name, 1);
 			return null;
 		}
 		if (known.rewrite === null && known.event === event.name) return event;
 		return { ...event, name: known.event, text: known.rewrite === null ? event.text : known.rewrite(event.text) };
 	}
 
-	#count(name: string): void {
+	/** The bytes of such lines, read without their text; null where that cannot be. After `recognise` of an event. */
+	template({ name, text }: TracefsEvent): Template | null {
+		const known = this.#known.get(name);
+		if (known === undefined || known === null) return null;
+		const shape = SHAPES.get(known.event);
+		if (shape === undefined) return templateOf(text, NOTHING, null);
+		return known.rewrite === null || known.given !== null ? templateOf(text, shape, known.given) : null;
+	}
+
+	/** After `recognise` of an event of that name. */
+	isWithoutMeaning(name: string): boolean {
+		return this.#known.get(name) === null;
+	}
+
+	/** More events of a name that has no meaning. */
+	count(name: string, events: number): void {
 		for (const tally of [this.asked, this.unknown]) {
 			const count = tally.get(name);
-			if (count !== undefined) tally.set(name, count + 1);
+			if (count !== undefined) tally.set(name, count + events);
 		}
 	}
 
@@ -83,7 +105,7 @@ export class Recogniser {
 		const tracepoint = TRACEPOINTS[name];
 		if (tracepoint !== undefined && !isProbeText(text)) {
 			const rewrite = tracepoint.form(text);
-			return { event: tracepoint.event, rewrite: rewrite(text) === text && tracepoint.event === name ? null : rewrite };
+			return { event: tracepoint.event, rewrite: rewrite(text) === text && tracepoint.event === name ? null : rewrite, given: null };
 		}
 		const probe = this.#probe(name, text);
 		if (probe === undefined) {
@@ -139,10 +161,11 @@ export class Recogniser {
 		const asIs = [...source].every(
 			([canonical, given]) => canonical === given && (decimal.has(canonical) || (field(text, given) ?? "").startsWith("0x")),
 		);
-		if (asIs) return { event: meaning.event, rewrite: null };
+		if (asIs) return { event: meaning.event, rewrite: null, given: source };
 		const pairs = [...source];
 		return {
 			event: meaning.event,
+			given: source,
 			rewrite: (line) =>
 				pairs
 					.map(([canonical, given]) => {

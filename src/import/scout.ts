@@ -1,8 +1,8 @@
 // A first look at a capture without access logs: which events it has, which kernel they are of, and what they tell of memslots and VMs.
-
+import { CODES, Code, type KernelEvent, MmFault, SHAPES, Spte } from "./event.js";
 import type { KernelSigns } from "./profiles.js";
 import type { SlotEvidence } from "./slotevidence.js";
-import { field, hex, type TracefsEvent } from "./tracefs.js";
+import type { TracefsEvent } from "./tracefs.js";
 import { isKsmTracepoint } from "./tracepoints.js";
 
 /** Pointers that the kernel printed with %p: hashed, with the upper half zero. */
@@ -16,8 +16,8 @@ const VMA_LOCK = 0x1000;
 export class Scout {
 	/** Evidence for memslots; null where they are known. */
 	readonly slots: SlotEvidence | null;
-	/** Canonical names of the events with meaning, with their counts. */
-	readonly events = new Map<string, number>();
+	/** How many there are of each event with meaning, by its code. */
+	readonly #counts = new Float64Array(CODES);
 	readonly signs: KernelSigns = {
 		rangeLayout: "",
 		changePte: false,
@@ -37,34 +37,36 @@ export class Scout {
 		this.slots = slots;
 	}
 
-	/** @param event what `raw` was recognised as */
-	look(raw: TracefsEvent, event: TracefsEvent | null): void {
-		if (WITH_POINTERS.test(raw.name)) {
-			if (isKsmTracepoint(raw.name)) this.signs.ksmTracepoints = true;
-			if (this.hashed === "" && HASHED.test(raw.text)) this.hashed = raw.name;
+	/** An event as the source has it; of those that are alike, the first is enough. */
+	lookRaw({ name, text }: TracefsEvent): void {
+		if (WITH_POINTERS.test(name)) {
+			if (isKsmTracepoint(name)) this.signs.ksmTracepoints = true;
+			if (this.hashed === "" && HASHED.test(text)) this.hashed = name;
 		}
-		if (event === null) return;
-		this.events.set(event.name, (this.events.get(event.name) ?? 0) + 1);
-		if (event.name === "kvm_page_fault") {
-			// The rewritten text always has one.
-			this.signs.faultHasVcpu ??= /\bvcpu/.test(raw.text);
-		} else if (event.name === "mn_change_pte") this.signs.changePte = true;
-		else if (event.name === "mn_range_start") this.signs.ranges = true;
-		else if (event.name === "ksm_try_to_merge_with_ksm_page" || event.name === "ksm_try_to_merge_one_page") this.signs.merges = true;
-		else if (event.name === "handle_mm_fault" || event.name === "do_wp_page")
-			this.signs.vmaLock ||= (hex(field(event.text, "flags")) & VMA_LOCK) !== 0;
-		else if (event.name === "kvm_tdp_mmu_spte_changed") this.#lettersInSptes ||= /spte [0-9a-f]*[a-f]/.test(event.text);
-		else if (event.name === "kvm_set_memory_region" && !this.has("kvm_page_fault")) this.complete = true;
+		// The rewritten text always has one.
+		if (name === "kvm_page_fault") this.signs.faultHasVcpu ??= /\bvcpu/.test(text);
+	}
+
+	look(event: KernelEvent): void {
+		const { code, v } = event;
+		this.#counts[code]++;
+		if (code === Code.changePte) this.signs.changePte = true;
+		else if (code === Code.rangeStart) this.signs.ranges = true;
+		else if (code === Code.mergeWithKsmPage || code === Code.mergeOnePage) this.signs.merges = true;
+		else if (code === Code.handleMmFault || code === Code.doWpPage) this.signs.vmaLock ||= (v[MmFault.flags] & VMA_LOCK) !== 0;
+		else if (code === Code.spteChanged) this.#lettersInSptes ||= hasLetters(v);
+		else if (code === Code.memslot && this.#counts[Code.pageFault] === 0) this.complete = true;
 		this.slots?.feed(event);
 	}
 
 	has(event: string): boolean {
-		return this.events.has(event);
+		const code = SHAPES.get(event)?.code;
+		return code !== undefined && this.#counts[code] > 0;
 	}
 
 	/** SPTEs printed in decimal, where every reader takes them for hex. */
 	get decimalSptes(): boolean {
-		return !this.#lettersInSptes && (this.events.get("kvm_tdp_mmu_spte_changed") ?? 0) >= 64;
+		return !this.#lettersInSptes && this.#counts[Code.spteChanged] >= 64;
 	}
 
 	/** Numbers of vCPU tasks among those of their VM, where kvm_page_fault does not have them. */
@@ -74,3 +76,10 @@ export class Scout {
 		return numbers;
 	}
 }
+
+/** Nibbles of ten and more. */
+const letters = (word: number): boolean => ((word >>> 3) & ((word >>> 2) | (word >>> 1)) & 0x1111_1111) !== 0;
+
+/** An SPTE that needs letters in hex. */
+const hasLetters = (v: Float64Array): boolean =>
+	letters(v[Spte.oldLow]) || letters(v[Spte.oldHigh]) || letters(v[Spte.newLow]) || letters(v[Spte.newHigh]);

@@ -1,8 +1,10 @@
 // Evidence for memslots that a capture does not record: which hva page is behind which gfn. A notifier range of one page in which its task zaps one
 // gfn proves a pair; so do, more weakly, a nested fault and the one-page range or handle_mm_fault that its task comes to before anything else.
 import { NotifyEvent, SpteBit } from "../trace/kinds.js";
+import { CODES, Code, Fault, FIRST, type KernelEvent, MmFault, Range, Spte } from "./event.js";
+import { NO_POINTER } from "./knownvm.js";
 import { leafBits } from "./spte.js";
-import { field, hex, pageOf, type TracefsEvent, word } from "./tracefs.js";
+import { pageOf } from "./tracefs.js";
 
 /** FAULT_FLAG_USER | FAULT_FLAG_INTERRUPTIBLE: not a fault that KVM makes for its guest. */
 const NOT_KVM = 0x40 | 0x200;
@@ -14,7 +16,7 @@ export type PairStrength = "zap" | "fault";
 export type Candidates = Map<number, { zap: number; fault: number }>;
 
 interface Bracket {
-	readonly mm: string;
+	readonly mm: number;
 	readonly page: number;
 	readonly pages: number;
 	readonly zaps: { readonly as: number; readonly gfn: number }[];
@@ -25,10 +27,10 @@ export interface SeenTask {
 	readonly pid: number;
 	tgid: number;
 	comm: string;
-	/** The mm that its own events show, as the probes print it; "" if none did. */
-	mm: string;
-	/** The mm at its last nested fault; "" if it took none or none is known. */
-	vmMm: string;
+	/** The mm that its own events show, as the probes print it; NO_POINTER if none did. */
+	mm: number;
+	/** The mm at its last nested fault; NO_POINTER if it took none or none is known. */
+	vmMm: number;
 	faults: number;
 	vcpu: number;
 	/** gfn of its open nested fault; -1 if there is none. */
@@ -45,27 +47,26 @@ const KERNEL_THREAD = /^(ksmd|khugepaged|kswapd|kcompactd|kworker|migration)/;
 export class SlotEvidence {
 	readonly tasks = new Map<number, SeenTask>();
 	/** mm → address space → gfn → candidates. */
-	readonly pairs = new Map<string, [Map<number, Candidates>, Map<number, Candidates>]>();
+	readonly pairs = new Map<number, [Map<number, Candidates>, Map<number, Candidates>]>();
 	/** mm → hva pages that ksmd worked on. */
-	readonly ksmPages = new Map<string, Set<number>>();
+	readonly ksmPages = new Map<number, Set<number>>();
 	/** gfns that KVM marked as MMIO. */
 	readonly mmio = new Set<number>();
 	sptes = 0;
 
-	feed(event: TracefsEvent): void {
-		const step = STEPS[event.name];
-		if (step !== undefined) step(this, this.#task(event), event.text);
+	feed(event: KernelEvent): void {
+		STEPS[event.code]?.(this, this.#task(event), event.v);
 	}
 
-	#task(event: TracefsEvent): SeenTask {
+	#task(event: KernelEvent): SeenTask {
 		let task = this.tasks.get(event.pid);
 		if (task === undefined) {
 			task = {
 				pid: event.pid,
 				tgid: event.tgid,
 				comm: event.comm,
-				mm: "",
-				vmMm: "",
+				mm: NO_POINTER,
+				vmMm: NO_POINTER,
 				faults: 0,
 				vcpu: 0,
 				fault: -1,
@@ -81,16 +82,16 @@ export class SlotEvidence {
 		return task;
 	}
 
-	ownMm(task: SeenTask, mm: string | undefined): void {
-		if (mm !== undefined && mm !== "" && mm !== "0x0" && !KERNEL_THREAD.test(task.comm)) task.mm = mm;
+	ownMm(task: SeenTask, mm: number): void {
+		if (mm !== NO_POINTER && !KERNEL_THREAD.test(task.comm)) task.mm = mm;
 	}
 
-	pageFault(task: SeenTask, text: string): void {
-		const gfn = pageOf(hex(word(text, "address")));
-		const errorCode = Number(BigInt(word(text, "error_code") ?? "0") & 0xffffn);
+	pageFault(task: SeenTask, v: Float64Array): void {
+		const gfn = pageOf(v[Fault.address]);
+		const errorCode = v[Fault.errorCode] & 0xffff;
 		task.faults++;
-		task.vcpu = Number(word(text, "vcpu") ?? 0);
-		if (task.mm !== "") task.vmMm = task.mm;
+		task.vcpu = v[Fault.vcpu];
+		if (task.mm !== NO_POINTER) task.vmMm = task.mm;
 		task.fault = gfn;
 		task.copy = null;
 		const known = task.gfns.get(gfn);
@@ -100,23 +101,22 @@ export class SlotEvidence {
 	}
 
 	/** handle_mm_fault, wp_page_copy or do_wp_page: of the task's own mm unless a kernel thread works on another's. */
-	mmFault(task: SeenTask, text: string, copies: boolean): void {
-		const mm = field(text, "mm");
-		const flags = hex(field(text, "flags") ?? "0x0");
-		this.ownMm(task, mm);
-		const page = pageOf(hex(field(text, "addr")));
+	mmFault(task: SeenTask, v: Float64Array, copies: boolean): void {
+		const flags = v[MmFault.flags];
+		this.ownMm(task, pointer(v[MmFault.mm]));
+		const page = pageOf(v[MmFault.addr]);
 		if (copies) task.copy = { page, flags };
-		else if (task.fault >= 0 && (flags & NOT_KVM) === 0 && task.mm !== "") this.pair(task.mm, 0, task.fault, page, "fault");
-		if (task.faults > 0 && task.mm !== "") task.vmMm = task.mm;
+		else if (task.fault >= 0 && (flags & NOT_KVM) === 0 && task.mm !== NO_POINTER) this.pair(task.mm, 0, task.fault, page, "fault");
+		if (task.faults > 0 && task.mm !== NO_POINTER) task.vmMm = task.mm;
 	}
 
-	rangeStart(task: SeenTask, text: string): void {
-		const start = hex(field(text, "start"));
-		const pages = pageOf(hex(field(text, "end"))) - pageOf(start);
-		const mm = field(text, "mm") ?? "";
+	rangeStart(task: SeenTask, v: Float64Array): void {
+		const start = v[Range.start];
+		const pages = pageOf(v[Range.end]) - pageOf(start);
+		const mm = pointer(v[Range.mm]);
 		const page = pageOf(start);
 		this.ownMm(task, mm);
-		if (task.faults > 0 && task.mm !== "") task.vmMm = task.mm;
+		if (task.faults > 0 && task.mm !== NO_POINTER) task.vmMm = task.mm;
 		task.brackets.push({ mm, page, pages, zaps: [] });
 		if (pages !== 1) return;
 		if (task.merging) {
@@ -126,7 +126,7 @@ export class SlotEvidence {
 		}
 		const { copy } = task;
 		const kvms = copy === null || (copy.page === page && (copy.flags & NOT_KVM) === 0);
-		if (task.fault >= 0 && kvms && Number(field(text, "event") ?? NotifyEvent.clear) === NotifyEvent.clear)
+		if (task.fault >= 0 && kvms && (Number.isNaN(v[Range.event]) || v[Range.event] === NotifyEvent.clear))
 			this.pair(mm, 0, task.fault, page, "fault");
 	}
 
@@ -140,23 +140,23 @@ export class SlotEvidence {
 		}
 	}
 
-	spteChanged(task: SeenTask, text: string): void {
+	spteChanged(task: SeenTask, v: Float64Array): void {
 		this.sptes++;
-		const level = Number(word(text, "level") ?? 1);
-		const was = leafBits(BigInt(`0x${word(text, "old_spte") ?? "0"}`), level);
-		const is = leafBits(BigInt(`0x${word(text, "new_spte") ?? "0"}`), level);
-		const gfn = hex(word(text, "gfn"));
+		const level = v[Spte.level];
+		const was = leafBits(v[Spte.oldLow], level);
+		const is = leafBits(v[Spte.newLow], level);
+		const gfn = v[Spte.gfn];
 		const bracket = task.brackets.at(-1);
 		if (bracket !== undefined) {
 			if ((was & SpteBit.present) !== 0 && is === 0 && level === 1)
-				bracket.zaps.push({ as: Number(word(text, "as id") ?? word(text, "id") ?? 0), gfn });
+				bracket.zaps.push({ as: v[Spte.as], gfn });
 			return;
 		}
 		const seen = task.gfns.get(task.fault);
 		if (is !== 0 && seen !== undefined && (level > 1 || gfn === task.fault)) seen.installed = true;
 	}
 
-	pair(mm: string, as: number, gfn: number, page: number, strength: PairStrength): void {
+	pair(mm: number, as: number, gfn: number, page: number, strength: PairStrength): void {
 		const spaces = this.pairs.get(mm) ?? [new Map<number, Candidates>(), new Map<number, Candidates>()];
 		this.pairs.set(mm, spaces);
 		const space = spaces[as === 1 ? 1 : 0];
@@ -168,34 +168,34 @@ export class SlotEvidence {
 	}
 }
 
-const STEPS: Readonly<Record<string, (evidence: SlotEvidence, task: SeenTask, text: string) => void>> = {
-	kvm_page_fault: (evidence, task, text) => evidence.pageFault(task, text),
-	kvm_tdp_mmu_spte_changed: (evidence, task, text) => evidence.spteChanged(task, text),
-	mn_range_start: (evidence, task, text) => evidence.rangeStart(task, text),
-	mn_range_end: (evidence, task) => evidence.rangeEnd(task),
-	handle_mm_fault: (evidence, task, text) => evidence.mmFault(task, text, false),
-	wp_page_copy: (evidence, task, text) => evidence.mmFault(task, text, true),
-	do_wp_page: (evidence, task, text) => evidence.mmFault(task, text, true),
-	mark_mmio_spte: (evidence, _task, text) => evidence.mmio.add(hex(word(text, "gfn") ?? field(text, "gfn"))),
-	ksm_try_to_merge_with_ksm_page: (_evidence, task) => {
-		task.merging = true;
-	},
-	ksm_try_to_merge_with_ksm_page_ret: (_evidence, task) => {
-		task.merging = false;
-	},
-	ksm_try_to_merge_one_page: (_evidence, task) => {
-		task.merging = true;
-	},
-	ksm_try_to_merge_one_page_ret: (_evidence, task) => {
-		task.merging = false;
-	},
-	kvm_exit: (_evidence, task) => {
-		task.fault = -1;
-	},
-	kvm_entry: (_evidence, task) => {
-		task.fault = -1;
-	},
-	kvm_pio: (_evidence, task) => {
-		task.fault = -1;
-	},
+const pointer = (value: number): number => (Number.isNaN(value) ? NO_POINTER : value);
+
+type Step = (evidence: SlotEvidence, task: SeenTask, v: Float64Array) => void;
+
+const merges: Step = (_evidence, task) => {
+	task.merging = true;
 };
+const hasMerged: Step = (_evidence, task) => {
+	task.merging = false;
+};
+const runs: Step = (_evidence, task) => {
+	task.fault = -1;
+};
+
+/** By the events' codes. */
+const STEPS: (Step | undefined)[] = Array.from({ length: CODES });
+STEPS[Code.pageFault] = (evidence, task, v) => evidence.pageFault(task, v);
+STEPS[Code.spteChanged] = (evidence, task, v) => evidence.spteChanged(task, v);
+STEPS[Code.rangeStart] = (evidence, task, v) => evidence.rangeStart(task, v);
+STEPS[Code.rangeEnd] = (evidence, task) => evidence.rangeEnd(task);
+STEPS[Code.handleMmFault] = (evidence, task, v) => evidence.mmFault(task, v, false);
+STEPS[Code.copy] = (evidence, task, v) => evidence.mmFault(task, v, true);
+STEPS[Code.doWpPage] = (evidence, task, v) => evidence.mmFault(task, v, true);
+STEPS[Code.mmioSpte] = (evidence, _task, v) => evidence.mmio.add(v[FIRST]);
+STEPS[Code.mergeWithKsmPage] = merges;
+STEPS[Code.mergeWithKsmPageReturn] = hasMerged;
+STEPS[Code.mergeOnePage] = merges;
+STEPS[Code.mergeOnePageReturn] = hasMerged;
+STEPS[Code.exit] = runs;
+STEPS[Code.entry] = runs;
+STEPS[Code.pio] = runs;

@@ -1,7 +1,7 @@
 // Memslots inferred from the evidence: hva − gpa is constant over a slot. What was proved, what was only extended to, and what contradicts itself is
 // counted and said.
 import { BadInputError } from "../errors.js";
-import type { KnownSlot, KnownVm } from "./knownvm.js";
+import { type KnownSlot, type KnownVm, NO_POINTER } from "./knownvm.js";
 import type { SeenTask, SlotEvidence } from "./slotevidence.js";
 
 /** Pages without a pair of their own join a slot this near; pages that the guest has touched also one as near as it is long. */
@@ -62,7 +62,7 @@ export function inferSlots(evidence: SlotEvidence, lenient: boolean, where: stri
 }
 
 interface Group {
-	readonly mm: string;
+	readonly mm: number;
 	/** Thread group, or the smallest of its tasks' ids. */
 	readonly leader: number;
 	readonly tasks: readonly SeenTask[];
@@ -71,15 +71,15 @@ interface Group {
 /** Tasks that took nested faults, by their mm; the mm of one without is that of its thread group, or the only one there is. */
 function groups(evidence: SlotEvidence, where: string): Group[] {
 	const faulting = [...evidence.tasks.values()].filter((task) => task.faults > 0);
-	const mmOfGroup = new Map<number, string>();
+	const mmOfGroup = new Map<number, number>();
 	for (const task of evidence.tasks.values()) {
-		const mm = task.vmMm !== "" ? task.vmMm : task.mm;
-		if (task.tgid >= 0 && mm !== "") mmOfGroup.set(task.tgid, mm);
+		const mm = task.vmMm !== NO_POINTER ? task.vmMm : task.mm;
+		if (task.tgid >= 0 && mm !== NO_POINTER) mmOfGroup.set(task.tgid, mm);
 	}
-	const byMm = new Map<string, SeenTask[]>();
+	const byMm = new Map<number, SeenTask[]>();
 	const lost: SeenTask[] = [];
 	for (const task of faulting) {
-		const mm = task.vmMm !== "" ? task.vmMm : mmOfGroup.get(task.tgid);
+		const mm = task.vmMm !== NO_POINTER ? task.vmMm : mmOfGroup.get(task.tgid);
 		if (mm === undefined) lost.push(task);
 		else byMm.set(mm, [...(byMm.get(mm) ?? []), task]);
 	}
@@ -105,7 +105,7 @@ function groups(evidence: SlotEvidence, where: string): Group[] {
 }
 
 /** Pairs of an mm as runs. Proved pairs first; a pair by a fault alone counts where its offset is a proved one or stands for two pages. */
-function runsOf(evidence: SlotEvidence, mm: string): { contradictions: string[]; runs: Run[] } {
+function runsOf(evidence: SlotEvidence, mm: number): { contradictions: string[]; runs: Run[] } {
 	const contradictions: string[] = [];
 	const runs: Run[] = [];
 	const spaces = evidence.pairs.get(mm) ?? [];

@@ -1,5 +1,7 @@
 // What the reader of any format gives: events in batches, and facts of the source that it came by on the way.
+import type { EventBatch } from "./event.js";
 import type { SourceDigest } from "./input.js";
+import type { Intake } from "./intake.js";
 import type { TracefsEvent } from "./tracefs.js";
 
 export interface SourceFacts {
@@ -20,12 +22,20 @@ export interface Reading {
 	readonly batches: AsyncGenerator<TracefsEvent[]>;
 }
 
+/** As Reading, of events that are the tracker's already. */
+export interface TakenReading {
+	readonly facts: SourceFacts;
+	readonly batches: AsyncGenerator<EventBatch>;
+}
+
 /** A source that can be read more than once. */
 export interface EventSource {
 	readonly path: string;
 	/** "trace.dat v7", "perf script", … */
 	readonly format: string;
 	read(): Reading;
+	/** As `read`, without an object for each event, where the format has a way to. */
+	take?(intake: Intake): TakenReading;
 }
 
 export const newFacts = (clock = "", resolutionNs = 1000): SourceFacts => ({

@@ -2,6 +2,7 @@
 // what that costs, and what makes the capture useless as it is.
 import { BadInputError } from "../errors.js";
 import { DamagedEvents } from "./damaged.js";
+import { Intake, takeFrom } from "./intake.js";
 import type { KnownVm } from "./knownvm.js";
 import { mergeByTime } from "./merge.js";
 import type { Lacking } from "./normalise.js";
@@ -27,6 +28,8 @@ export interface Survey {
 	readonly known: readonly KnownVm[];
 	/** There are events of KVM. */
 	readonly kvm: boolean;
+	/** There may be notifier ranges. */
+	readonly ranges: boolean;
 	readonly lacking: Lacking;
 	/** null: memslots came before anything else, so the rest was not looked at. */
 	readonly judgement: Judgement | null;
@@ -58,40 +61,41 @@ async function look(sources: readonly EventSource[], { definitions, lenient, whe
 	const recognisers = sources.map((source) => new Recogniser(definitions, source.path));
 	const facts: SourceFacts[] = [];
 	const spans: Spans[] = sources.map(() => new Map());
-	const from = new WeakMap<TracefsEvent, number>();
-	const several = sources.length > 1;
+	if (sources.length === 1 && sources[0] !== undefined && recognisers[0] !== undefined) {
+		const intake = new Intake(recognisers[0], scout, damaged);
+		const reading = takeFrom(sources[0], intake);
+		facts.push(reading.facts);
+		for await (const batch of reading.batches) {
+			batch.each(() => undefined);
+			if (scout.complete) break;
+		}
+		return { scout, facts, recognisers, spans };
+	}
+	const intakes = recognisers.map((recogniser) => new Intake(recogniser, scout, damaged));
 	const readings = sources.map((source, at) => {
 		const reading = source.read();
 		facts.push(reading.facts);
-		return several ? tagged(reading.batches, at, from) : reading.batches;
+		return tagged(reading.batches, at);
 	});
-	const merged = mergeByTime(readings);
-	for await (const batch of merged) {
-		for (const event of batch) {
-			const source = several ? (from.get(event) ?? 0) : 0;
-			const recogniser = recognisers[source];
-			if (recogniser === undefined) continue;
-			const recognised = recogniser.recognise(event);
-			scout.look(event, recognised !== null && damaged.accepts(recognised) ? recognised : null);
-			if (!several) continue;
+	for await (const batch of mergeByTime(readings)) {
+		for (const { event, source } of batch) {
+			intakes[source]?.take(event);
 			const span = spans[source]?.get(event.name);
 			if (span === undefined) spans[source]?.set(event.name, { first: event.ns, last: event.ns });
 			else span.last = event.ns;
 		}
-		if (scout.complete && !several) break;
 	}
 	return { scout, facts, recognisers, spans };
 }
 
-async function* tagged(
-	batches: AsyncGenerator<TracefsEvent[]>,
-	source: number,
-	from: WeakMap<TracefsEvent, number>,
-): AsyncGenerator<TracefsEvent[]> {
-	for await (const batch of batches) {
-		for (const event of batch) from.set(event, source);
-		yield batch;
-	}
+interface Tagged {
+	readonly event: TracefsEvent;
+	readonly ns: number;
+	readonly source: number;
+}
+
+async function* tagged(batches: AsyncGenerator<TracefsEvent[]>, source: number): AsyncGenerator<Tagged[]> {
+	for await (const batch of batches) yield batch.map((event) => ({ event, ns: event.ns, source }));
 }
 
 /** @throws BadInputError where the capture cannot be used, and the user can say or do something about it */
@@ -128,6 +132,7 @@ export async function survey(sources: readonly EventSource[], options: SurveyOpt
 	return {
 		known,
 		kvm,
+		ranges: scout.complete || scout.has("mn_range_start"),
 		lacking: {
 			unmap: scout.has("mn_range_start") && !scout.has("kvm_unmap_hva_range") && !scout.complete,
 			vcpuOf: scout.signs.faultHasVcpu === false ? scout.vcpuNumbers(known.map((vm) => vm.tasks)) : null,

@@ -1,22 +1,26 @@
 // The grammar of a KVM/KSM capture: what each task's events mean together (formats.md section 7, model.md section 3). Fed events in order, it
 // leaves items (causes with begin, commit and end) and observations. One method an event.
-import { NotifyEvent, OpFlag, SpteBit, type VmexitCause, ZAP_CAUSES, type ZapCause } from "../trace/kinds.js";
+import { NotifyEvent, OpFlag, SpteBit, VMEXIT_CAUSES, type VmexitCause, ZAP_CAUSES, type ZapCause } from "../trace/kinds.js";
+import { ChangePte, CODES, Code, FIRST, Fault, HostFault, type KernelEvent, Memslot, Merge, MmFault, Range, Spte } from "./event.js";
+import { accessOf, ErrorCode } from "./errorcode.js";
 import { Evidence } from "./evidence.js";
 import type { CapturedHost, CapturedVm, OpenBracket, Task } from "./host.js";
 import {
 	type BracketItem,
 	type ChildCopy,
 	type FaultItem,
-	type HostFault,
+	type HostFault as HostFaultSeen,
+	type InstantItem,
 	type Item,
 	isEligible,
 	type ObservedItem,
 	ZAP_OF,
 } from "./items.js";
+import { NO_POINTER } from "./knownvm.js";
 import { KsmGrammar } from "./ksm.js";
-import { SILENT_EVENTS } from "./silent.js";
+import type { Places } from "./places.js";
 import { leafBits } from "./spte.js";
-import { field, hex, pageOf, type TracefsEvent, word } from "./tracefs.js";
+import { pageOf } from "./tracefs.js";
 
 /** 4 KiB pages of a 2 MiB one. */
 const HUGE_PAGES = 512;
@@ -24,42 +28,61 @@ const HUGE_PAGES = 512;
 const MAX_SETTLED = 1 << 20;
 /** FAULT_FLAG_USER, _REMOTE, _INTERRUPTIBLE, _UNSHARE (include/linux/mm_types.h). */
 const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as const;
-/** PFERR_* of kvm_page_fault's error_code. */
-const ErrorCode = { present: 1, write: 2, reserved: 8, fetch: 16 } as const;
 
-/** Threads that work on everybody's mm. */
-const KERNEL_THREAD = /^(ksmd|khugepaged|kswapd|kcompactd|kworker|migration)/;
+const causeIndex = (cause: VmexitCause): number => VMEXIT_CAUSES.indexOf(cause);
+const IN_PROGRESS = causeIndex("retryInProgress");
+const AFTER_COW = causeIndex("retryAfterCow");
+const RETRY = causeIndex("retryOther");
+
+/** An address; 0 where the event has none. */
+const pointer = (value: number): number => (Number.isNaN(value) ? NO_POINTER : value);
 
 export class Tracker {
 	readonly host: CapturedHost;
 	readonly items: Item[] = [];
 	readonly observed: ObservedItem[] = [];
 	readonly evidence = new Evidence();
-	/** Names of events with no meaning here, with their counts. */
-	readonly unknown = new Map<string, number>();
-	readonly problems: string[] = [];
+	/** Faults of tasks of no known VM. */
+	strayFaults = 0;
+	/** Phase marks. */
+	readonly marks: InstantItem[] = [];
+	faults = 0;
+	/** Something tells what KVM's entries were, and what happened in brackets. */
+	sptes = false;
+	brackets = false;
 	/** Copies outside every bracket, by tasks of no known VM. */
 	readonly childCopies: ChildCopy[] = [];
 	/** User faults of host threads on guest memory, with their exact addresses. */
-	readonly hostFaults: HostFault[] = [];
+	readonly hostFaults: HostFaultSeen[] = [];
 	copiesRecorded = false;
 	/** Number of the event being read. */
-	at = 0;
+	at = -1;
 	readonly #ksm: KsmGrammar;
 
-	constructor(host: CapturedHost) {
+	readonly #places: Places;
+	/** There are logs of the accesses, which want to know more of the beginning. */
+	readonly #logged: boolean;
+
+	constructor(host: CapturedHost, places: Places, logged: boolean) {
 		this.host = host;
-		this.#ksm = new KsmGrammar(this.evidence, this.items);
+		this.#places = places;
+		this.#logged = logged;
+		this.#ksm = new KsmGrammar(this.evidence, this.items, !logged);
 	}
 
-	feed(event: TracefsEvent): void {
+	/** Nothing but its return tells that a merge happened. */
+	get mergesByReturn(): boolean {
+		return !this.#logged && this.#ksm.byReturn;
+	}
+
+	feed(event: KernelEvent): void {
 		const task = this.host.task(event.pid, event.tgid, event.comm);
-		const { text } = event;
-		const inside = task.brackets.at(-1);
-		if (inside?.unmapped === true && inside.item !== null) inside.item.counted = true;
-		const meaning = MEANINGS[event.name];
-		if (meaning !== undefined) meaning(this, task, text);
-		else if (!SILENT_EVENTS.has(event.name)) this.unknown.set(event.name, (this.unknown.get(event.name) ?? 0) + 1);
+		const { brackets } = task;
+		if (brackets.length > 0) {
+			const inside = brackets[brackets.length - 1];
+			if (inside.unmapped && inside.item !== null) inside.item.counted = true;
+		}
+		MEANINGS[event.code]?.(this, task, event);
 	}
 
 	/** End of the capture: what is still open ends here. */
@@ -67,28 +90,48 @@ export class Tracker {
 		this.#ksm.finish();
 		for (const task of this.host.tasks()) {
 			this.closeFault(task, this.at);
-			for (const { item } of task.brackets) if (item !== null && item.end < 0) item.end = this.at;
+			for (const { item } of task.brackets) if (item !== null && item.end < 0) this.#end(item);
 		}
 	}
 
-	observe(name: ObservedItem["name"], vm: CapturedVm | null, vcpu: number, page: number, args: number[]): void {
-		this.observed.push({ at: this.at, name, vm, vcpu, page, args });
+	observe(name: ObservedItem["name"], vm: CapturedVm | null, vcpu: number, page: number, args: number[]): ObservedItem {
+		const item = { at: this.at, name, vm, vcpu, page, args, dropped: false };
+		this.observed.push(item);
+		return item;
+	}
+
+	/** KVM's own work, which may turn out to be the end of the VM. */
+	#tentative(item: ObservedItem): void {
+		if (this.#logged || item.vm === null) return;
+		if (item.vm.ended) item.dropped = true;
+		else item.vm.tentative.push(item);
+	}
+
+	#end(item: BracketItem): void {
+		item.end = this.at;
+		if (!item.hit) return;
+		this.#places.edge();
+		item.vm.tentative.length = 0;
+	}
+
+	flush(task: Task): void {
+		this.#tentative(this.observe("flush", this.vmOfTask(task), 0, 0, []));
 	}
 
 	vmOfTask(task: Task): CapturedVm | null {
 		return task.brackets.at(-1)?.item?.vm ?? task.vm;
 	}
 
-	pageFault(task: Task, text: string): void {
-		const vcpu = Number(word(text, "vcpu") ?? 0);
-		const gpa = hex(word(text, "address"));
-		const rip = word(text, "rip") ?? "";
-		const errorCode = Number(BigInt(word(text, "error_code") ?? "0") & 0xffffn);
+	pageFault(task: Task, { v }: KernelEvent): void {
+		const vcpu = v[Fault.vcpu];
+		const gpa = v[Fault.address];
+		const rip = v[Fault.rip];
+		const errorCode = v[Fault.errorCode] & 0xffff;
 		const previous = task.fault;
 		this.closeFault(task, this.at);
 		const { vm } = task;
 		if (vm === null || Number.isNaN(gpa)) {
-			this.problems.push("a kvm_page_fault by a task that belongs to no known VM");
+			this.strayFaults++;
 			return;
 		}
 		vm.vcpus.add(vcpu);
@@ -112,7 +155,20 @@ export class Tracker {
 			mmio,
 			cause: mmio ? 0 : vm.faultClass(gfn, write),
 			ownCow: false,
+			observed: null,
 		};
+		fault.observed = this.observe(
+			mmio ? "mmioFault" : "vmexit",
+			vm,
+			vcpu,
+			gfn,
+			mmio
+				? [accessOf(errorCode), (errorCode & ErrorCode.reserved) >> 3]
+				: [accessOf(errorCode), errorCode & ErrorCode.present, fault.cause],
+		);
+		this.faults++;
+		vm.tentative.length = 0;
+		this.#places.edge();
 		if (previous !== null && !previous.installed && pageOf(previous.gpa) === gfn && previous.vm === vm) previous.next = fault;
 		task.fault = fault;
 		this.items.push(fault);
@@ -124,38 +180,35 @@ export class Tracker {
 		task.fault = null;
 		if (fault === null || fault.installed) return;
 		fault.end = at;
+		this.#places.edge();
+		fault.vm.tentative.length = 0;
 		if (fault.mmio) return;
 		const gfn = pageOf(fault.gpa);
-		const reason: VmexitCause = fault.vm.inHull(fault.vm.hvaPage(0, gfn))
-			? "retryInProgress"
-			: fault.ownCow
-				? "retryAfterCow"
-				: "retryOther";
-		const spte = fault.vm.spte(0, gfn);
-		if ((spte.bits & SpteBit.present) === 0) spte.absent = reason;
+		const sptes = fault.vm.sptes(0);
+		const bits = sptes.bits(gfn);
+		if ((bits & SpteBit.present) !== 0) return;
+		sptes.set(gfn, bits, fault.vm.inHull(fault.vm.hvaPage(0, gfn)) ? IN_PROGRESS : fault.ownCow ? AFTER_COW : RETRY);
 	}
 
-	spteChanged(task: Task, text: string): void {
-		const level = Number(word(text, "level") ?? 1);
-		const before = BigInt(`0x${word(text, "old_spte") ?? "0"}`);
-		const after = BigInt(`0x${word(text, "new_spte") ?? "0"}`);
+	spteChanged(task: Task, { v }: KernelEvent): void {
+		const level = v[Spte.level];
 		const vm = this.vmOfTask(task);
 		if (vm === null) return;
-		const as = Number(word(text, "as id") ?? word(text, "id") ?? 0);
-		const gfn = hex(word(text, "gfn"));
-		const [was, is] = [leafBits(before, level), leafBits(after, level)];
-		if (was === is && before === after) return;
+		const as = v[Spte.as];
+		const gfn = v[Spte.gfn];
+		const was = leafBits(v[Spte.oldLow], level);
+		const is = leafBits(v[Spte.newLow], level);
+		if (was === is && v[Spte.oldLow] === v[Spte.newLow] && v[Spte.oldHigh] === v[Spte.newHigh]) return;
 		if (was === 0 && is === 0) return;
 		const bracket = task.brackets.at(-1) ?? null;
 		const zapped = is === 0;
 		const cause: ZapCause = !zapped ? "other" : bracket?.item != null ? ZAP_OF[bracket.item.name] : "kvmZap";
-		this.observe("spteChanged", vm, 0, gfn, [as, level, was, is, zapped ? ZAP_CAUSES.indexOf(cause) : 0]);
+		const observed = this.observe("spteChanged", vm, 0, gfn, [as, level, was, is, zapped ? ZAP_CAUSES.indexOf(cause) : 0]);
+		if (cause === "kvmZap") this.#tentative(observed);
+		this.sptes = true;
 		const pages = level === 2 ? HUGE_PAGES : 1;
-		for (let at = gfn; at < gfn + pages; at++) {
-			const spte = vm.spte(as, at);
-			spte.bits = is;
-			if (zapped) spte.absent = cause;
-		}
+		const sptes = vm.sptes(as);
+		for (let at = gfn; at < gfn + pages; at++) sptes.set(at, is, zapped ? causeIndex(cause) : sptes.absent(at));
 		if (zapped) return;
 		if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
 		else if (was === 0 && bracket.unmapped && bracket.changedPte)
@@ -173,8 +226,11 @@ export class Tracker {
 		fault.installed = true;
 		fault.as = as;
 		fault.end = this.at;
+		this.#places.edge();
+		fault.vm.tentative.length = 0;
 		// In a read-only memslot (a ROM) no SPTE is writable; the VMM has filled it.
 		fault.filled = (bits & SpteBit.writable) !== 0 || fault.vm.readOnly(as, gfn);
+		if (!this.#logged) return;
 		const page = fault.vm.hvaPage(as, gfn);
 		if (level === 2) {
 			if (!fault.vm.settled.has(page)) fault.vm.hugeAtStart.add(page);
@@ -184,22 +240,27 @@ export class Tracker {
 		fault.vm.settle(page, !fault.filled);
 	}
 
-	rangeStart(task: Task, text: string): void {
-		const start = hex(field(text, "start"));
-		const end = hex(field(text, "end"));
-		const mm = field(text, "mm") ?? "";
+	rangeStart(task: Task, { v }: KernelEvent): void {
+		const start = v[Range.start];
+		const end = v[Range.end];
+		const mm = pointer(v[Range.mm]);
 		this.evidence.range(start, end);
 		const page = pageOf(start);
 		const pages = pageOf(end) - page;
 		const vm = pages > 0 ? this.host.vmOfMm(mm, task, page, pages) : null;
-		const event = Number(field(text, "event") ?? NotifyEvent.clear);
-		if (vm !== null && task.vm === null && task.merge === null && !KERNEL_THREAD.test(task.comm)) task.vm = vm;
+		const event = Number.isNaN(v[Range.event]) ? NotifyEvent.clear : v[Range.event];
+		if (vm !== null && task.vm === null && task.merge === null && !task.kernel) task.vm = vm;
 		const hit = vm?.hits(page, pages) ?? false;
 		if (task.copy !== null) task.copy.bracketed = true;
 		const item = vm !== null ? this.#classify(task, vm, page, pages, event, hit) : null;
-		task.brackets.push({ start, end, mm, item, unmapped: false, changedPte: false });
+		task.brackets.push({ start, end, item, unmapped: false, changedPte: false });
 		if (item === null) return;
-		if (pages <= MAX_SETTLED) for (let at = page; at < page + pages; at++) item.vm.settled.add(at);
+		this.brackets = true;
+		if (hit) {
+			this.#places.edge();
+			item.vm.tentative.length = 0;
+		} else if (page === 0 && event === NotifyEvent.unmap) endsVm(item.vm);
+		if (this.#logged && pages <= MAX_SETTLED) for (let at = page; at < page + pages; at++) item.vm.settled.add(at);
 		this.items.push(item);
 		this.observe("rangeStart", vm, 0, page, [pages, event]);
 	}
@@ -226,18 +287,22 @@ export class Tracker {
 			pid: task.pid,
 			vcpu: fault?.vcpu ?? -1,
 			source: "other",
+			pending: 0,
 		});
 		if (merge !== null && pages === 1) {
 			if (merge.writeProtect === null) {
-				merge.writeProtect = make("ksmWriteProtect", merge.kpage === "0x0" ? 0 : OpFlag.kpageGiven);
+				merge.writeProtect = make("ksmWriteProtect", merge.kpage === 0 ? 0 : OpFlag.kpageGiven);
+				merge.writeProtect.pending = 1;
 				return merge.writeProtect;
 			}
+			if (merge.replace !== null) merge.replace.pending--;
 			merge.replace = make("ksmReplace");
+			merge.replace.pending = 1;
 			return merge.replace;
 		}
 		if (pages === 1 && copy !== null && copy.page === page) {
 			const item = make((copy.flags & FaultFlags.unshare) !== 0 ? "unshare" : "cow");
-			item.source = copy.struct === "0x0" ? "zero" : this.#ksm.isKsmPage(copy.struct) ? "ksm" : "other";
+			item.source = copy.struct === 0 ? "zero" : this.#ksm.isKsmPage(copy.struct) ? "ksm" : "other";
 			if ((copy.flags & FaultFlags.remote) !== 0 && item.name === "cow") item.flags |= OpFlag.breakKsm;
 			else if (fault !== null && (copy.flags & FaultFlags.interruptible) === 0 && this.#onPage(fault, page)) this.#own(item, fault);
 			this.observe("cowCopy", vm, 0, page, [item.source === "ksm" ? 1 : 0]);
@@ -279,8 +344,8 @@ export class Tracker {
 		if (bracket.item?.hit === true) bracket.item.vm.openBracket(bracket.item);
 	}
 
-	changePte(task: Task, text: string): void {
-		const page = pageOf(hex(field(text, "addr")));
+	changePte(task: Task, { v }: KernelEvent): void {
+		const page = pageOf(v[ChangePte.addr]);
 		const bracket = task.brackets.at(-1);
 		if (bracket === undefined || pageOf(bracket.start) !== page) return;
 		bracket.changedPte = true;
@@ -288,11 +353,11 @@ export class Tracker {
 		const { item } = bracket;
 		if (item === null) return;
 		item.commit = this.at;
-		this.observe("changePte", item.vm, 0, page, [Number((BigInt(field(text, "pte") ?? "0") >> 1n) & 1n)]);
+		this.observe("changePte", item.vm, 0, page, [(v[ChangePte.pteLow] >>> 1) & 1]);
 	}
 
-	rangeEnd(task: Task, text: string): void {
-		const start = hex(field(text, "start"));
+	rangeEnd(task: Task, { v }: KernelEvent): void {
+		const start = v[Range.start];
 		let bracket: OpenBracket | undefined;
 		while (bracket === undefined && task.brackets.length > 0) {
 			const top = task.brackets.pop();
@@ -309,96 +374,118 @@ export class Tracker {
 	#endItem(bracket: OpenBracket): void {
 		const { item } = bracket;
 		if (item === null) return;
-		item.end = this.at;
+		this.#end(item);
 		item.vm.open.delete(item);
 	}
 
-	hostFault(task: Task, text: string): void {
-		const hva = hex(field(text, "address"));
-		const errorCode = hex(field(text, "error_code"));
+	hostFault(task: Task, { v }: KernelEvent): void {
+		const hva = v[HostFault.address];
+		const errorCode = v[HostFault.errorCode];
 		const write = (errorCode & ErrorCode.write) !== 0;
 		const page = pageOf(hva);
 		const met = task.vm !== null ? [task.vm] : this.host.vms;
 		const vm = met.find((candidate) => candidate.hits(page, 1));
 		if (vm === undefined) return;
-		if ((errorCode & ErrorCode.present) === 0) vm.settle(page, true);
 		this.observe("hostFault", vm, 0, page, [write ? 1 : 0]);
+		if (!this.#logged) return;
+		if ((errorCode & ErrorCode.present) === 0) vm.settle(page, true);
 		this.hostFaults.push({ at: this.at, vm, hva, write });
 	}
 
-	memslot(task: Task, text: string): void {
+	memslot(task: Task, { v }: KernelEvent): void {
 		this.closeFault(task, this.at);
-		const vm = this.host.vmOfKvm(field(text, "kvm") ?? "", task);
-		const id = hex(field(text, "slot"));
+		const vm = this.host.vmOfKvm(pointer(v[Memslot.kvm]), task);
+		const id = v[Memslot.slot];
 		const slot = {
 			slot: id % 65536,
 			as: Math.floor(id / 65536),
-			gfn: pageOf(hex(field(text, "gpa"))),
-			page: pageOf(hex(field(text, "hva"))),
-			pages: pageOf(hex(field(text, "size"))),
-			flags: hex(field(text, "flags")),
+			gfn: pageOf(v[Memslot.gpa]),
+			page: pageOf(v[Memslot.hva]),
+			pages: pageOf(v[Memslot.size]),
+			flags: v[Memslot.flags],
 		};
 		vm.setSlot(slot);
 		const args = [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags];
-		this.items.push({ kind: "instant", name: "memslot", vm, page: slot.page, args, begin: this.at });
+		this.items.push({ kind: "instant", name: "memslot", vm, page: slot.page, args, begin: this.at, pending: 0 });
+		this.#places.edge();
 	}
 
-	copyBegins(task: Task, text: string): void {
+	copyBegins(task: Task, { v }: KernelEvent): void {
 		this.copiesRecorded = true;
-		const page = pageOf(hex(field(text, "addr")));
-		task.copy = { page, flags: hex(field(text, "flags")), struct: field(text, "page") ?? "", bracketed: false };
+		task.copy = { page: pageOf(v[MmFault.addr]), flags: v[MmFault.flags], struct: v[MmFault.page], bracketed: false };
 	}
 
 	copyEnds(task: Task): void {
-		if (task.copy !== null && !task.copy.bracketed && task.vm === null)
+		if (this.#logged && task.copy !== null && !task.copy.bracketed && task.vm === null)
 			this.childCopies.push({ at: this.at, ksm: this.#ksm.isKsmPage(task.copy.struct), pid: task.pid, page: task.copy.page });
 		task.copy = null;
 	}
 
-	mergeBegins(task: Task, text: string): void {
-		this.#ksm.begins(task, text);
+	/** try_to_merge_with_ksm_page is probed. */
+	merges(): void {
+		this.#ksm.probed();
 	}
 
-	mergeEnds(task: Task, text: string): void {
-		this.#ksm.ends(task, Number(field(text, "ret") ?? 0), this.at);
+	mergeBegins(task: Task, { v }: KernelEvent): void {
+		this.#ksm.begins(task, pointer(v[Merge.page]), pointer(v[Merge.kpage]));
 	}
 
-	stableTreeAppend(text: string): void {
-		const page = pageOf(hex(field(text, "addr")));
-		this.observe("ksmMerge", this.#ksm.appended(page, field(text, "mm")), 0, page, []);
+	mergeEnds(task: Task, { v }: KernelEvent): void {
+		const before = this.items.length;
+		this.#ksm.ends(task, pointer(v[FIRST]), this.at);
+		if (this.items.length > before) this.#places.edge();
+	}
+
+	stableTreeAppend({ v }: KernelEvent): void {
+		const page = pageOf(v[Merge.addr]);
+		if (this.mergesByReturn) return;
+		this.observe("ksmMerge", this.#ksm.appended(page, v[Merge.mm]), 0, page, []);
 	}
 
 	mark(text: string): void {
-		this.items.push({ kind: "instant", name: "mark", vm: null, page: 0, args: [], text, begin: this.at });
+		const mark: InstantItem = { kind: "instant", name: "mark", vm: null, page: 0, args: [], text, begin: this.at, pending: 0 };
+		this.items.push(mark);
+		this.#places.edge();
+		if (text.startsWith("PHASE ")) this.marks.push(mark);
 	}
 }
 
-/** What each event of the recipe means. */
-const MEANINGS: Readonly<Record<string, (tracker: Tracker, task: Task, text: string) => void>> = {
-	kvm_page_fault: (tracker, task, text) => tracker.pageFault(task, text),
-	kvm_tdp_mmu_spte_changed: (tracker, task, text) => tracker.spteChanged(task, text),
-	mn_range_start: (tracker, task, text) => tracker.rangeStart(task, text),
-	kvm_unmap_hva_range: (tracker, task) => tracker.unmapHvaRange(task),
-	mn_change_pte: (tracker, task, text) => tracker.changePte(task, text),
-	mn_range_end: (tracker, task, text) => tracker.rangeEnd(task, text),
-	wp_page_copy: (tracker, task, text) => tracker.copyBegins(task, text),
-	wp_page_copy_ret: (tracker, task) => tracker.copyEnds(task),
-	ksm_try_to_merge_with_ksm_page: (tracker, task) => {
-		task.withKsmPage = true;
-		tracker.evidence.mergeProbe = true;
-	},
-	ksm_try_to_merge_one_page: (tracker, task, text) => tracker.mergeBegins(task, text),
-	ksm_try_to_merge_one_page_ret: (tracker, task, text) => tracker.mergeEnds(task, text),
-	ksm_stable_tree_append: (tracker, _task, text) => tracker.stableTreeAppend(text),
-	ksm_break_ksm: (_tracker, task, text) => {
-		task.breakKsm = pageOf(hex(field(text, "addr")));
-	},
-	kvm_flush_remote_tlbs: (tracker, task) => tracker.observe("flush", tracker.vmOfTask(task), 0, 0, []),
-	page_fault_user: (tracker, task, text) => tracker.hostFault(task, text),
-	kvm_establish_ret: (tracker, _task, text) => tracker.evidence.establishReturned(Number(field(text, "ret") ?? 0)),
-	kvm_set_memory_region: (tracker, task, text) => tracker.memslot(task, text),
-	mn_register: (tracker, task, text) => tracker.host.register(task, field(text, "mm") ?? ""),
-	kvm_exit: (tracker, task) => tracker.closeFault(task, tracker.at),
-	kvm_pio: (tracker, task) => tracker.closeFault(task, tracker.at),
-	kvm_entry: (tracker, task) => tracker.closeFault(task, tracker.at),
+/** What KVM did since the last fault and range of a VM whose mm goes was no work. */
+function endsVm(vm: CapturedVm): void {
+	vm.ended = true;
+	for (const item of vm.tentative) item.dropped = true;
+	vm.tentative.length = 0;
+}
+
+type Meaning = (tracker: Tracker, task: Task, event: KernelEvent) => void;
+
+const closesFault: Meaning = (tracker, task) => tracker.closeFault(task, tracker.at);
+
+/** What each event of the recipe means, by its code. */
+const MEANINGS: (Meaning | undefined)[] = Array.from({ length: CODES });
+MEANINGS[Code.pageFault] = (tracker, task, event) => tracker.pageFault(task, event);
+MEANINGS[Code.spteChanged] = (tracker, task, event) => tracker.spteChanged(task, event);
+MEANINGS[Code.rangeStart] = (tracker, task, event) => tracker.rangeStart(task, event);
+MEANINGS[Code.unmapHvaRange] = (tracker, task) => tracker.unmapHvaRange(task);
+MEANINGS[Code.changePte] = (tracker, task, event) => tracker.changePte(task, event);
+MEANINGS[Code.rangeEnd] = (tracker, task, event) => tracker.rangeEnd(task, event);
+MEANINGS[Code.copy] = (tracker, task, event) => tracker.copyBegins(task, event);
+MEANINGS[Code.copyReturn] = (tracker, task) => tracker.copyEnds(task);
+MEANINGS[Code.mergeWithKsmPage] = (tracker, task) => {
+	task.withKsmPage = true;
+	tracker.merges();
 };
+MEANINGS[Code.mergeOnePage] = (tracker, task, event) => tracker.mergeBegins(task, event);
+MEANINGS[Code.mergeOnePageReturn] = (tracker, task, event) => tracker.mergeEnds(task, event);
+MEANINGS[Code.stableTreeAppend] = (tracker, _task, event) => tracker.stableTreeAppend(event);
+MEANINGS[Code.breakKsm] = (_tracker, task, { v }) => {
+	task.breakKsm = pageOf(v[Merge.addr]);
+};
+MEANINGS[Code.flush] = (tracker, task) => tracker.flush(task);
+MEANINGS[Code.hostFault] = (tracker, task, event) => tracker.hostFault(task, event);
+MEANINGS[Code.establishReturn] = (tracker, _task, { v }) => tracker.evidence.establishReturned(pointer(v[FIRST]));
+MEANINGS[Code.memslot] = (tracker, task, event) => tracker.memslot(task, event);
+MEANINGS[Code.register] = (tracker, task, { v }) => tracker.host.register(task, pointer(v[FIRST]));
+MEANINGS[Code.exit] = closesFault;
+MEANINGS[Code.pio] = closesFault;
+MEANINGS[Code.entry] = closesFault;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, it } from "vitest";
 import { replayTrace } from "../../src/engine/replay.js";
-import { importCapture } from "../../src/import/capture.js";
+import { importSources } from "../../src/import/index.js";
 import { readFolder } from "../../src/import/folder.js";
 import { DEFAULT_MACHINE } from "../../src/machine/machine.js";
 import { STRATEGIES } from "../../src/strategies/index.js";
@@ -25,7 +25,7 @@ async function traceOf(folder: string): Promise<TraceReader> {
 	const { sink, bytes } = collector();
 	const writer = new TraceWriter(sink);
 	const { trace, access, stats } = readFolder(folder);
-	const header = await importCapture({ trace, access, stats, lenient: true }, writer);
+	const header = await importSources({ sources: [trace], access, stats, lenient: true }, writer);
 	writer.finish(header);
 	return openTrace(bytes());
 }

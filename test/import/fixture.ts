@@ -4,10 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { type CaptureSources, importCapture } from "../../src/import/capture.js";
+import { type ImportOptions, importSources } from "../../src/import/index.js";
 import type { OperationRecord, TraceHeader, TraceRecord } from "../../src/trace/record.js";
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/captures/${name}/`, import.meta.url));
+
+export interface CaptureSources extends Pick<ImportOptions, "stats" | "kernel" | "strategy" | "lenient"> {
+	readonly trace: string;
+	readonly access: readonly string[];
+}
 
 export function sourcesOf(name: string): CaptureSources {
 	const folder = fixture(name);
@@ -32,12 +37,19 @@ export interface Imported {
 export async function imported(sources: CaptureSources): Promise<Imported> {
 	const causes: TraceRecord[] = [];
 	const observations: OperationRecord[] = [];
-	const header = await importCapture(sources, {
-		cause: (record) => causes.push(record),
-		observe: (record) => {
-			if (record.kind === "operation") observations.push(record);
+	const { trace, ...options } = sources;
+	const header = await importSources(
+		{ sources: [trace], ...options },
+		{
+			cause: (record) => causes.push(record),
+			observe: (record) => {
+				if (record.kind === "operation") observations.push(record);
+			},
+			block: () => {
+				throw new Error("an access stream");
+			},
 		},
-	});
+	);
 	return { header, causes, observations };
 }
 

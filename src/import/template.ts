@@ -1,0 +1,187 @@
+// How the lines of one event are read without a string: literal bytes with values between them, made from the first line of its kind and from what
+// recognise.ts says that its fields are. A line that does not fit is read as text.
+import { Code, type EventShape, Fault, Memslot, Range, Spte } from "./event.js";
+
+const Take = { skip: 0, hex: 1, decimal: 2, wide: 3 } as const;
+
+export interface TemplateStep {
+	/** Bytes before the value. */
+	readonly literal: Uint8Array;
+	readonly take: number;
+	/** Place in KernelEvent.v. */
+	readonly at: number;
+}
+
+export interface Template {
+	readonly code: number;
+	/** "(symbol+0x0/0x10) " comes first. */
+	readonly head: boolean;
+	readonly steps: readonly TemplateStep[];
+}
+
+const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "latin1"));
+
+const HEAD = /^\([^)]*\)/;
+const PAIR = /^(\w+)=(\S*)$/;
+const HEX = /^0x[0-9a-f]+$/;
+const BARE_HEX = /^[0-9a-f]+$/;
+const DECIMAL = /^\d+$/;
+
+/**
+ * `text`: of the first event of its name; `given`: the names that its fields have there, by the tracker's; null: the tracker's own.
+ * null where there is none: then every line is read as text.
+ */
+export function templateOf(text: string, shape: EventShape, given: ReadonlyMap<string, string> | null): Template | null {
+	if (shape.text) return null;
+	const head = HEAD.exec(text)?.[0];
+	const rest = head === undefined ? text : text.slice(head.length);
+	const steps = shape.style === "fields" ? fieldSteps(rest, shape, given) : given === null ? wordSteps(rest, shape) : null;
+	return steps === null ? null : { code: shape.code, head: head !== undefined, steps };
+}
+
+function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, string> | null): TemplateStep[] | null {
+	const wanted = new Map(
+		shape.values.flatMap((value) => {
+			const key = given === null ? value.key : given.get(value.key);
+			return key === undefined ? [] : [[key, value] as const];
+		}),
+	);
+	const steps: TemplateStep[] = [];
+	const seen = new Set<string>();
+	let space = rest.startsWith(" ") ? " " : "";
+	let used = 0;
+	for (const token of rest.trim().split(" ")) {
+		if (seen.size === wanted.size) break;
+		const pair = PAIR.exec(token);
+		if (pair === null) {
+			// What nobody asks for may look as it likes.
+			if (wanted.size === 0) break;
+			return null;
+		}
+		const [, key = "", text = ""] = pair;
+		const value = wanted.get(key);
+		const literal = `${space}${key}=`;
+		space = " ";
+		if (value === undefined) {
+			steps.push({ literal: bytesOf(literal), take: Take.skip, at: 0 });
+			continue;
+		}
+		if (seen.has(key)) return null;
+		seen.add(key);
+		used = steps.length + 1;
+		if (value.kind === "decimal") {
+			if (!DECIMAL.test(text)) return null;
+			steps.push({ literal: bytesOf(literal), take: Take.decimal, at: value.at });
+		} else if (value.kind === "copyTarget" || !HEX.test(text)) return null;
+		else steps.push({ literal: bytesOf(`${literal}0x`), take: value.kind === "wide" ? Take.wide : Take.hex, at: value.at });
+	}
+	// Fields that the tracker can do without may not be there.
+	return steps.slice(0, used);
+}
+
+function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
+	const steps: TemplateStep[] = [];
+	let at = 0;
+	for (const value of shape.values) {
+		const before = `${at === 0 ? "" : " "}${value.key} `;
+		if (!text.startsWith(before, at)) return null;
+		at += before.length;
+		const end = text.indexOf(" ", at);
+		const word = text.slice(at, end < 0 ? undefined : end);
+		at += word.length;
+		if (value.kind === "decimal" && DECIMAL.test(word)) steps.push({ literal: bytesOf(before), take: Take.decimal, at: value.at });
+		else if (value.kind === "copyTarget" || value.kind === "decimal") return null;
+		else {
+			const take = value.kind === "wide" ? Take.wide : Take.hex;
+			if (HEX.test(word)) steps.push({ literal: bytesOf(`${before}0x`), take, at: value.at });
+			else if (BARE_HEX.test(word)) steps.push({ literal: bytesOf(before), take, at: value.at });
+			else return null;
+		}
+	}
+	return steps;
+}
+
+/** Value of a hexadecimal digit by its byte; 255 where it is none. */
+const DIGIT = new Uint8Array(256).fill(255);
+for (let value = 0; value < 16; value++) DIGIT[value.toString(16).charCodeAt(0)] = value;
+
+const SPACE = 32;
+const ZERO = 48;
+const CLOSE = 41;
+const WORD = 2 ** 32;
+const MAX_HEX_DIGITS = 16;
+const MAX_DECIMAL_DIGITS = 9;
+/** No line. */
+export const MISFIT = -1;
+
+/**
+ * Values of bytes[at..] by the template into `v`; the place behind the last of them, or MISFIT. Whatever the bytes are, reading ends before `end`,
+ * where a newline stands.
+ */
+export function readTemplate(template: Template, bytes: Uint8Array, from: number, v: Float64Array): number {
+	let at = from;
+	v.fill(Number.NaN);
+	if (template.head) {
+		while (bytes[at] !== CLOSE) {
+			if (bytes[at] < SPACE) return MISFIT;
+			at++;
+		}
+		at++;
+	}
+	const { steps } = template;
+	for (let index = 0; index < steps.length; index++) {
+		const step = steps[index];
+		const { literal } = step;
+		for (let each = 0; each < literal.length; each++) if (bytes[at++] !== literal[each]) return MISFIT;
+		const first = at;
+		if (step.take === Take.skip) {
+			while (bytes[at] > SPACE) at++;
+			continue;
+		}
+		if (step.take === Take.decimal) {
+			let value = 0;
+			for (let digit = bytes[at] - ZERO; digit >= 0 && digit <= 9; digit = bytes[at] - ZERO) {
+				value = value * 10 + digit;
+				at++;
+			}
+			if (at === first || at - first > MAX_DECIMAL_DIGITS) return MISFIT;
+			v[step.at] = value;
+		} else {
+			let low = 0;
+			let high = 0;
+			for (let digit = DIGIT[bytes[at]]; digit < 16; digit = DIGIT[bytes[at]]) {
+				high = (high << 4) | (low >>> 28);
+				low = (low << 4) | digit;
+				at++;
+			}
+			if (at === first || at - first > MAX_HEX_DIGITS) return MISFIT;
+			if (step.take === Take.wide) {
+				v[step.at] = low >>> 0;
+				v[step.at + 1] = high >>> 0;
+			} else v[step.at] = high === 0 ? low >>> 0 : high * WORD + (low >>> 0);
+		}
+		if (bytes[at] > SPACE) return MISFIT;
+	}
+	return at;
+}
+
+/** Guest-physical addresses have 52 bits at most, their page numbers 40. */
+const GPA_END = 2 ** 52;
+const GFN_END = 2 ** 40;
+
+/** Whether numbers are as damaged.ts wants them; where they are not it says so, from the text. */
+export function isSound(code: number, v: Float64Array): boolean {
+	switch (code) {
+		case Code.pageFault:
+			return v[Fault.vcpu] < 1e5 && v[Fault.address] >= 0 && v[Fault.address] < GPA_END;
+		case Code.spteChanged:
+			return v[Spte.as] <= 1 && v[Spte.gfn] >= 0 && v[Spte.gfn] < GFN_END && v[Spte.level] >= 1 && v[Spte.level] <= 6;
+		case Code.rangeStart:
+		case Code.rangeEnd:
+			return !(v[Range.event] >= 100);
+		case Code.memslot:
+			return v[Memslot.gpa] >= 0 && v[Memslot.gpa] < GPA_END;
+		default:
+			return true;
+	}
+}
