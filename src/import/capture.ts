@@ -7,8 +7,8 @@ import { DamagedEvents } from "./damaged.js";
 import { DelayLine } from "./delayline.js";
 import { Emitter, type RecordSink } from "./emit.js";
 import { Code, type EventBatch, type KernelEvent } from "./event.js";
-import { HostObserver } from "./hostobserver.js";
 import { CapturedHost, type CapturedVm } from "./host.js";
+import { HostObserver } from "./hostobserver.js";
 import type { KnownVm } from "./knownvm.js";
 import { applyLoggedOperations } from "./loggedops.js";
 import { type PhasedAccesses, type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
@@ -85,11 +85,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	return {
 		kernel: sources.kernel ?? facts.kernel,
 		strategy: sources.strategy ?? inferred.name,
-		strategyEvidence: [
-			...(sources.strategy === undefined ? [] : [`told: ${sources.strategy}`]),
-			...inferred.evidence,
-			...facts.evidence,
-		],
+		strategyEvidence: [...(sources.strategy === undefined ? [] : [`told: ${sources.strategy}`]), ...inferred.evidence, ...facts.evidence],
 		clock: facts.clock,
 		clockResolutionNs: facts.clockResolutionNs,
 		durationNs: places.at(tracker.at),

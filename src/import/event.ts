@@ -184,7 +184,7 @@ export class KernelEvent {
 		this.v.fill(Number.NaN);
 		if (shape === undefined) return;
 		for (const value of shape.values) {
-			const given = valueOf(text, shape.style, value.key);
+			const given = textOf(text, shape.style, value.key);
 			if (value.kind === "hex") this.v[value.at] = hexNumber(given);
 			else if (value.kind === "decimal") this.v[value.at] = given === undefined ? Number.NaN : Number(given);
 			else if (value.kind === "copyTarget") this.v[value.at] = COPY_TARGET.test(text) ? 1 : 0;
@@ -197,7 +197,7 @@ export class KernelEvent {
 	}
 }
 
-function valueOf(text: string, style: "fields" | "words", key: string): string | undefined {
+function textOf(text: string, style: "fields" | "words", key: string): string | undefined {
 	if (style === "fields") return field(text, key);
 	return word(text, key) ?? (key === "as id" ? word(text, "id") : key === "gfn" ? field(text, key) : undefined);
 }
@@ -219,8 +219,7 @@ export function hexNumber(text: string | undefined): number {
 }
 
 /** As the probes print it. */
-export const hexText = (value: number): string =>
-	`0x${(value < 0 ? BigInt.asUintN(64, BigInt(value)) : value).toString(16)}`;
+export const hexText = (value: number): string => `0x${(value < 0 ? BigInt.asUintN(64, BigInt(value)) : value).toString(16)}`;
 
 /** Events in a batch of a source: each is lent for the time of the visit. */
 export interface EventBatch {

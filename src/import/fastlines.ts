@@ -16,6 +16,8 @@ const COLON = 58;
 const BRACKET = 91;
 const BRACKET_END = 93;
 
+/** TASK_COMM_LEN less its NUL. */
+const MAX_COMM = 15;
 /** A power of two; more than the events that a capture has. */
 const NAMES = 512;
 const PREFIXES = 4;
@@ -29,7 +31,7 @@ export interface KnownName {
 	skipped: number;
 }
 
-/** Beginning of a line up to its [cpu], as it was seen before. */
+/** Beginning of a line up to the space behind its [cpu], as it was seen before. */
 interface Prefix {
 	bytes: Uint8Array;
 	length: number;
@@ -37,6 +39,12 @@ interface Prefix {
 	tgid: number;
 	comm: string;
 }
+
+/** What may stand behind the values of a line. Another "[" may be that of a second line, whose beginning was lost. */
+const FILLER = new Uint8Array(256).fill(1, SPACE);
+FILLER[TAB] = 1;
+FILLER[RETURN] = 1;
+FILLER[BRACKET] = 0;
 
 const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 
@@ -143,7 +151,7 @@ export class FastLines {
 			at = readTemplate(template, bytes, at, event.v);
 			if (at === MISFIT || !isSound(template.code, event.v)) return MISFIT;
 		}
-		while (bytes[at] >= SPACE || bytes[at] === TAB || bytes[at] === RETURN) at++;
+		while (FILLER[bytes[at]] === 1) at++;
 		if (bytes[at] !== NEWLINE) return MISFIT;
 		this.taken++;
 		if (places > 6 && fraction % POWERS[places - 6] !== 0) this.nanoseconds = true;
@@ -171,7 +179,7 @@ export class FastLines {
 		const cpu = at;
 		while (isDigit(bytes[at])) at++;
 		if (at === cpu || bytes[at] !== BRACKET_END || bytes[at + 1] !== SPACE) return null;
-		const end = at + 1;
+		const end = at + 2;
 		let back = bracket - 1;
 		if (bytes[back] !== SPACE) return null;
 		while (bytes[back] === SPACE) back--;
@@ -187,7 +195,7 @@ export class FastLines {
 		}
 		const pidEnd = back + 1;
 		while (back > commFrom && isDigit(bytes[back])) back--;
-		if (back + 1 === pidEnd || pidEnd - back > 10 || bytes[back] !== MINUS) return null;
+		if (back + 1 === pidEnd || pidEnd - back > 10 || bytes[back] !== MINUS || back - commFrom > MAX_COMM) return null;
 		const kept = this.#prefixes[this.#nextPrefix];
 		this.#nextPrefix = (this.#nextPrefix + 1) & (PREFIXES - 1);
 		kept.bytes = Uint8Array.from(bytes.subarray(from, end));

@@ -86,7 +86,9 @@ async function loggedVms(stats: string): Promise<number> {
  * What is missing if the counters speak of more VMs with accesses than there are access logs; null if nothing is.
  * @throws BadInputError unless `lenient`
  */
-export async function missingLogs(sources: { readonly access: readonly string[] } & Pick<ImportOptions, "stats" | "lenient">): Promise<string | null> {
+export async function missingLogs(
+	sources: { readonly access: readonly string[] } & Pick<ImportOptions, "stats" | "lenient">,
+): Promise<string | null> {
 	if (sources.stats === undefined) return null;
 	const vms = await loggedVms(sources.stats);
 	const missing = vms - sources.access.length;

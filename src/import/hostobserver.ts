@@ -13,8 +13,7 @@ export class HostObserver {
 
 	feed({ code, v }: KernelEvent): void {
 		const tracker = this.#tracker;
-		if (code === Code.hostFault)
-			tracker.observe("hostFault", null, 0, pageOf(v[HostFault.address]), [(v[HostFault.errorCode] & 2) >> 1]);
+		if (code === Code.hostFault) tracker.observe("hostFault", null, 0, pageOf(v[HostFault.address]), [(v[HostFault.errorCode] & 2) >> 1]);
 		else if (code === Code.copy) tracker.observe("cowCopy", null, 0, pageOf(v[MmFault.addr]), [0]);
 		else if (code === Code.mergeTracepoint) {
 			this.#tracepoint = true;

@@ -78,7 +78,8 @@ function mmOf(rest: string, where: string): number {
 	const given = after(rest, "mm");
 	if (given === undefined) return NO_POINTER;
 	const mm = hexNumber(given);
-	if (Number.isNaN(mm)) throw new BadInputError(`mm ${given} is no pointer`, { where, hint: "as the probes print it: mm 0xffff8881000d16c0" });
+	if (Number.isNaN(mm))
+		throw new BadInputError(`mm ${given} is no pointer`, { where, hint: "as the probes print it: mm 0xffff8881000d16c0" });
 	return mm;
 }
 

@@ -1,6 +1,6 @@
 // Between a source's events and the tracker: names and texts have become the tracker's (recognise.ts); what this kernel or recipe does not
 // record is put in its place where something else shows it (profiles.ts, formats.md sections 3 and 7).
-import { CODES, Code, Fault, KernelEvent, MmFault, FIRST, Range } from "./event.js";
+import { CODES, Code, Fault, FIRST, KernelEvent, MmFault, Range } from "./event.js";
 import { PAGE } from "./tracefs.js";
 
 /** What a capture lacks as a whole, known only after a look at all of it. */
@@ -136,7 +136,8 @@ export class Normaliser {
 			made.v.set(state.merge.v);
 			visit(made);
 		}
-		const copies = state.wpPage !== NONE && !this.#copyProbe && v[Range.start] === state.wpPage * PAGE && v[Range.end] - v[Range.start] === PAGE;
+		const copies =
+			state.wpPage !== NONE && !this.#copyProbe && v[Range.start] === state.wpPage * PAGE && v[Range.end] - v[Range.start] === PAGE;
 		if (copies) this.#putCopy(state, event, visit);
 		state.wpPage = NONE;
 		state.allocated = false;

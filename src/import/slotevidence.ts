@@ -148,8 +148,7 @@ export class SlotEvidence {
 		const gfn = v[Spte.gfn];
 		const bracket = task.brackets.at(-1);
 		if (bracket !== undefined) {
-			if ((was & SpteBit.present) !== 0 && is === 0 && level === 1)
-				bracket.zaps.push({ as: v[Spte.as], gfn });
+			if ((was & SpteBit.present) !== 0 && is === 0 && level === 1) bracket.zaps.push({ as: v[Spte.as], gfn });
 			return;
 		}
 		const seen = task.gfns.get(task.fault);

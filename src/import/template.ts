@@ -4,7 +4,7 @@ import { Code, type EventShape, Fault, Memslot, Range, Spte } from "./event.js";
 
 const Take = { skip: 0, hex: 1, decimal: 2, wide: 3 } as const;
 
-export interface TemplateStep {
+interface TemplateStep {
 	/** Bytes before the value. */
 	readonly literal: Uint8Array;
 	readonly take: number;
@@ -105,6 +105,8 @@ function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
 const DIGIT = new Uint8Array(256).fill(255);
 for (let value = 0; value < 16; value++) DIGIT[value.toString(16).charCodeAt(0)] = value;
 
+const NEWLINE = 10;
+const RETURN = 13;
 const SPACE = 32;
 const ZERO = 48;
 const CLOSE = 41;
@@ -160,7 +162,8 @@ export function readTemplate(template: Template, bytes: Uint8Array, from: number
 				v[step.at + 1] = high >>> 0;
 			} else v[step.at] = high === 0 ? low >>> 0 : high * WORD + (low >>> 0);
 		}
-		if (bytes[at] > SPACE) return MISFIT;
+		const after = bytes[at];
+		if (after !== SPACE && after !== NEWLINE && !(after === RETURN && bytes[at + 1] === NEWLINE)) return MISFIT;
 	}
 	return at;
 }

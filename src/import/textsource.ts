@@ -45,7 +45,7 @@ class LineReader {
 
 	/** @throws BadInputError where the lines are none of the format */
 	add(text: string, number: number, complete: boolean, batch: TracefsEvent[]): void {
-		const line = text.includes("\0") ? NOISE : this.#layout.parse(text);
+		const line = text.includes("\0") ? NOISE : this.#layout.parse(text.endsWith("\r") ? text.slice(0, -1) : text);
 		switch (line.kind) {
 			case "event":
 				if (complete) {
@@ -122,13 +122,17 @@ async function* fastBatches(path: string, layout: TextLayout, facts: SourceFacts
 	lines.finish();
 }
 
+/** Lines of a name that are looked at for a template. */
+const LESSONS = 8;
+
 /** Lines as bytes where they are as usual, and as text where they are not. */
 class ByteLines {
 	readonly #reader: LineReader;
 	readonly #facts: SourceFacts;
 	readonly #intake: Intake;
 	readonly #fast: FastLines;
-	readonly #learned = new Set<string>();
+	/** By the name of an event: what its last lines look like, and how many more of them may tell. */
+	readonly #learning = new Map<string, { likeness: string; tries: number }>();
 	#visit: (event: KernelEvent) => void = () => undefined;
 	#number = 0;
 	#counted = 0;
@@ -166,10 +170,26 @@ class ByteLines {
 		if (raw === undefined) return;
 		const event = this.#intake.take(raw);
 		if (event !== null) this.#visit(event);
-		if (this.#learned.has(raw.name)) return;
-		this.#learned.add(raw.name);
+		this.#learn(raw);
+	}
+
+	/** Two lines that look alike are enough: one alone may be damaged. */
+	#learn(raw: TracefsEvent): void {
+		const learning = this.#learning.get(raw.name) ?? { likeness: "", tries: LESSONS };
+		this.#learning.set(raw.name, learning);
+		if (learning.tries-- <= 0) return;
+		if (this.#intake.isSkipped(raw)) {
+			learning.tries = 0;
+			this.#fast.learn(raw.name, null);
+			return;
+		}
 		const template = this.#intake.template(raw);
-		if (template !== null || this.#intake.isSkipped(raw)) this.#fast.learn(raw.name, template);
+		const likeness = JSON.stringify(template);
+		if (template !== null && likeness === learning.likeness) {
+			learning.tries = 0;
+			this.#fast.learn(raw.name, template);
+		}
+		learning.likeness = likeness;
 	}
 
 	#count(): void {

@@ -25,6 +25,9 @@ export type TracefsLine =
 	| { readonly kind: "comment" }
 	| { readonly kind: "foreign" };
 
+/** TASK_COMM_LEN less its NUL. */
+const MAX_COMM = 15;
+
 const COMMENT: TracefsLine = { kind: "comment" };
 const FOREIGN: TracefsLine = { kind: "foreign" };
 
@@ -40,6 +43,8 @@ export function parseTracefsLine(line: string): TracefsLine {
 		return line.trim() === "" ? COMMENT : FOREIGN;
 	}
 	const [, comm = "", pid, tgid, cpu, , seconds, fraction = "", name = "", text = ""] = match;
+	// Two lines in one: what lies between them is lost.
+	if (comm.length > MAX_COMM) return FOREIGN;
 	return {
 		kind: "event",
 		event: {

@@ -1,8 +1,8 @@
 // The grammar of a KVM/KSM capture: what each task's events mean together (formats.md section 7, model.md section 3). Fed events in order, it
 // leaves items (causes with begin, commit and end) and observations. One method an event.
 import { NotifyEvent, OpFlag, SpteBit, VMEXIT_CAUSES, type VmexitCause, ZAP_CAUSES, type ZapCause } from "../trace/kinds.js";
-import { ChangePte, CODES, Code, FIRST, Fault, HostFault, type KernelEvent, Memslot, Merge, MmFault, Range, Spte } from "./event.js";
 import { accessOf, ErrorCode } from "./errorcode.js";
+import { ChangePte, CODES, Code, Fault, FIRST, HostFault, type KernelEvent, Memslot, Merge, MmFault, Range, Spte } from "./event.js";
 import { Evidence } from "./evidence.js";
 import type { CapturedHost, CapturedVm, OpenBracket, Task } from "./host.js";
 import {

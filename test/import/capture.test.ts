@@ -70,12 +70,6 @@ describe("a broken capture", () => {
 		return error as BadInputError;
 	};
 
-	it("without an access log lacks its memslots: an error with a hint", async () => {
-		const error = await failing({ ...sourcesOf("stock-tiny"), access: [] });
-		expect(error.what).toMatch(/no memslots/);
-		expect(error.hint).toMatch(/--access/);
-	});
-
 	it("cut in the middle of a line keeps what is whole and says so", async () => {
 		const capture = await imported(broken("stock-tiny", (text) => text.slice(0, Math.floor(text.length * 0.6))));
 		expect(capture.header.warnings.join("\n")).toMatch(/cut off in line \d+/);

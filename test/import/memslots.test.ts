@@ -88,14 +88,14 @@ describe("memslots by hand", () => {
 			{
 				vm: 0,
 				pid: 201,
-				mm: "0xffff888100001000",
+				mm: Number(BigInt.asIntN(64, 0xffff888100001000n)),
 				tasks: [],
 				slots: [
 					{ slot: 0, as: 0, gfn: 0, pages: 16, flags: 0 },
 					{ slot: 1, as: 1, gfn: 32, pages: 1, flags: 2 },
 				],
 			},
-			{ vm: 1, pid: 9, mm: "", tasks: [10, 11], slots: [{ pages: 1 }] },
+			{ vm: 1, pid: 9, mm: 0, tasks: [10, 11], slots: [{ pages: 1 }] },
 		]);
 		const trace = await imported(asTracefs(run), { memslots: layout });
 		expect(slots(trace)).toHaveLength(3);

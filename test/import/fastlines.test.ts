@@ -1,0 +1,104 @@
+// Lines read as bytes say the same as lines read as text: every line of real captures, and damaged copies of them.
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { BadInputError } from "../../src/errors.js";
+import { DamagedEvents } from "../../src/import/damaged.js";
+import type { EventBatch } from "../../src/import/event.js";
+import { openSource } from "../../src/import/formats.js";
+import { Intake, takeFrom } from "../../src/import/intake.js";
+import { NO_DEFINITIONS } from "../../src/import/probes.js";
+import { Recogniser } from "../../src/import/recognise.js";
+import { Scout } from "../../src/import/scout.js";
+import type { EventSource } from "../../src/import/source.js";
+import { asReport, asTracefs, smallRun } from "./encode.js";
+import { fixture } from "./fixture.js";
+import { file } from "./sources.js";
+
+interface Taken {
+	readonly events: unknown[];
+	readonly error: string;
+	readonly warnings: string[];
+	readonly resolutionNs: number;
+	readonly skipped: unknown[];
+	readonly signs: unknown;
+}
+
+async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
+	const recogniser = new Recogniser(NO_DEFINITIONS, "here");
+	const scout = new Scout(null);
+	const { facts, batches } = takeFrom(source, new Intake(recogniser, scout, new DamagedEvents(lenient, "here")));
+	const events: unknown[] = [];
+	let error = "";
+	const keep = (batch: EventBatch): void =>
+		batch.each(({ code, ns, pid, tgid, comm, v, text }) => events.push([code, ns, pid, tgid, comm, [...v], text]));
+	try {
+		for await (const batch of batches) keep(batch);
+	} catch (reason) {
+		if (!(reason instanceof BadInputError)) throw reason;
+		error = reason.message;
+	}
+	const skipped = [...recogniser.unknown, ...recogniser.asked, ...recogniser.byName];
+	return { events, error, warnings: facts.warnings, resolutionNs: facts.resolutionNs, skipped, signs: scout.signs };
+}
+
+/** As bytes, and as text. */
+async function both(content: string | Uint8Array, format: "tracefs" | "trace-cmd" = "tracefs", lenient = true): Promise<[Taken, Taken]> {
+	const source = openSource(format, file(content));
+	const { take, ...text } = source;
+	expect(take).toBeDefined();
+	return [await eventsOf(source, lenient), await eventsOf(text, lenient)];
+}
+
+const tiny = (name: string): string => gunzipSync(readFileSync(`${fixture(name)}trace.txt.gz`)).toString("utf8");
+
+describe("lines as bytes", () => {
+	it.each(["stock-tiny", "linux-6.12-tiny"])("of %s say what their text says", async (name) => {
+		const [bytes, text] = await both(tiny(name));
+		expect(bytes).toEqual(text);
+		expect(bytes.events.length).toBeGreaterThan(300);
+	});
+
+	it("of every layout of the kernel's own", async () => {
+		const run = smallRun();
+		for (const content of [asTracefs(run), asTracefs(run).replaceAll("\n", "\r\n"), asTracefs(run).trimEnd()]) {
+			const [bytes, text] = await both(content);
+			expect(bytes).toEqual(text);
+		}
+		for (const raw of [false, true]) {
+			const [bytes, text] = await both(asReport(run, raw), "trace-cmd");
+			expect(bytes).toEqual(text);
+		}
+	});
+
+	it("with names that look like anything", async () => {
+		const event = "kvm_page_fault: vcpu 0 rip 0x10 address 0x2000 error_code 0x4";
+		const lines = [
+			"a b-1-77 [000] d.... 1.5",
+			"CPU 0/KVM-5 [001] 1.000001",
+			"x[1]-3 (  12) [002] ..... 2.123456789",
+			"ü-9 (-----) [003] .N. 3.1",
+		];
+		const [bytes, text] = await both(`${lines.flatMap((line) => [1, 2, 3].map(() => `  ${line}: ${event}`)).join("\n")}\n`);
+		expect(bytes).toEqual(text);
+		expect(bytes.events).toHaveLength(12);
+	});
+
+	it("and damaged ones are damaged either way", async () => {
+		const whole = Buffer.from(tiny("stock-tiny").split("\n").slice(0, 150).join("\n"));
+		const edit = fc.record({
+			at: fc.nat(whole.length - 1),
+			byte: fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from("0x9f =:[]()-\n\t"))),
+		});
+		await fc.assert(
+			fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 40 }), fc.boolean(), async (edits, lenient) => {
+				const content = Buffer.from(whole);
+				for (const { at, byte } of edits) content[at] = byte;
+				const [bytes, text] = await both(content, "tracefs", lenient);
+				expect(bytes).toEqual(text);
+			}),
+			{ numRuns: 100 },
+		);
+	});
+});
