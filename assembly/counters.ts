@@ -83,3 +83,9 @@ export function settle(): usize {
 	}
 	return totals;
 }
+
+/** One counter as it is now; not for those that `settle` works out. */
+export function counterOf(strategy: u32, counter: i32): u64 {
+	const at = (<usize>counter) << 3;
+	return load<u64>(common + at) + load<u64>(own + <usize>strategy * COUNTER_BYTES + at);
+}

@@ -7,6 +7,7 @@ import { isShared, writeContent } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
 import { populateHuge, setLeaf } from "./huge";
 import { Bit, NO_PAGE, SpteBit } from "./layout";
+import { logExit, logging } from "./log";
 import { observe, suspect } from "./oracle";
 import { makeRecord } from "./pagetable";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
@@ -60,6 +61,7 @@ function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, a
 	count(strategy, Counter.vmexitsByCause_firstTouch_read + 3 * <i32>cause + accessOffset(access));
 	if (!present0 && siteOf(spte0) != 0) count(strategy, siteCounter(siteOf(spte0) - 1, SiteCounter.exitsCaused));
 	countExitAt(vcpu.vm.id, strategy, gfn);
+	if (logging) logExit(vcpu, strategy, gfn, present0 ? 0 : spte0, 3 * cause + accessOffset(access));
 }
 
 /** A page of the range in progress: the part of mmu_invalidate_retry_hva that a bracket decides. */

@@ -9,9 +9,10 @@ import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
 import { resetHost } from "./host";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
+import { entries, entryCount, resetLog } from "./log";
 import { argument, resetOperations } from "./operations";
 import { resetOracle, violationOf } from "./oracle";
-import { next, replay, startBlock } from "./replay";
+import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { reservePrograms, startSteps } from "./steps";
 import { setGeometry } from "./tlb";
@@ -31,6 +32,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetOracle(check);
 	resetFaults();
 	resetExits();
+	resetLog();
 	resetOperations();
 	resetDecode();
 	resetListing();
@@ -60,6 +62,19 @@ export function decode(bytes: u32, events: u32, firstSequence: f64, maxEntries: 
 /** Replay the block from where it stopped; a Stop. */
 export function run(): u32 {
 	return replay();
+}
+
+/** The same with a log (log.ts), which holds what has happened since the call. */
+export function runLogged(): u32 {
+	return replayLogged();
+}
+
+export function logEntries(): usize {
+	return entries;
+}
+
+export function logEntryCount(): u32 {
+	return entryCount;
 }
 
 /** Records of the block that are replayed: after a failure, the index of the one to blame. */

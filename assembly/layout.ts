@@ -15,8 +15,8 @@
 //	SPTE  | frame 26 | M 1 | D 1 | E 1 | A 1 | W 1 | P 1 |         present to KVM. M: MMU-writable, which is host-writable, since no page is
 //	         31..6      5     4     3     2     1     0            tracked; D is 0 without A/D bits, where W says it; E: made by change_pte, not
 //	                                                               used since (A). Without A/D bits an SPTE without A is an access-track one
-//	      | 0 .. | site + 1: 6 | cause 6 | 0 6 |                   absent: why, as the cause of the vmexit that follows; 0 = never touched
-//	         31..18  17..12        11..6  5..0
+//	      | L 1 | 0 .. | site + 1: 6 | cause 6 | 0 6 |             absent: why, as the cause of the vmexit that follows; 0 = never touched.
+//	         31    30..18 17..12        11..6  5..0                  L: its zap is in the log
 //	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
 //	frame | mapcount 24 | 0 2 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page, then each strategy's content class
 
@@ -60,6 +60,11 @@ export const CAUSE_SHIFT: u32 = 6;
 // @ts-ignore: decorator
 @inline
 export const SITE_SHIFT: u32 = 12;
+
+/** Of an absent SPTE: its zap is in the log. */
+// @ts-ignore: decorator
+@inline
+export const ABSENT_LOGGED: u32 = 0x8000_0000;
 
 /** Page numbers have 36 bits: 48-bit addresses, four levels of nine. */
 // @ts-ignore: decorator

@@ -6,6 +6,7 @@ import { refuse } from "./failure";
 import { guestAccess, WRITES } from "./fault";
 import { AGENT_SHIFT, Code, Counter, Failure, Hint, OPERATION, Stop } from "./generated/constants";
 import { Bit, TlbBit } from "./layout";
+import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
 import { access, argument, code, operate } from "./operations";
 import { suspect } from "./oracle";
 import { l1Bytes, l1SetBytes, l1Sets, l1Shift, l1Ways, setIndex, tagOf, toFront } from "./tlb";
@@ -13,11 +14,14 @@ import { setEvent, strategies, Vcpu } from "./world";
 
 /** The next record of the block, and its number in the trace. */
 export let next: u32 = 0;
+/** The record that \`replay\` stops before. */
+let limit: u32 = 0;
 let firstSequence: u64 = 0;
 let argumentCursor: usize = 0;
 
 export function startBlock(sequence: u64): void {
 	next = 0;
+	limit = events;
 	firstSequence = sequence;
 	argumentCursor = argumentAt;
 }
@@ -38,9 +42,9 @@ function hits(at: usize, ways: u32, tag: u32, need: u32): bool {
 	return false;
 }
 
-/** From `next` on: Stop.end at the block's end, Stop.mark behind a mark that begins a phase, Stop.failure at a record that cannot be. */
+/** From `next` on: Stop.end at the block's end (or before `limit`), Stop.mark behind a mark that begins a phase, Stop.failure at a record that cannot be. */
 export function replay(): u32 {
-	const count = events;
+	const count = limit;
 	const stride = l1Bytes;
 	const lanes = strategies;
 	let index = next;
@@ -94,9 +98,25 @@ export function replay(): u32 {
 	addFastAccesses(accesses);
 	countAllBy(Counter.accesses_guestWrite, writes);
 	countAllBy(Counter.accesses_guestRead, accesses - writes);
-	if (stop == Stop.end && argumentCursor != argumentEnd) {
+	if (stop == Stop.end && index == events && argumentCursor != argumentEnd) {
 		refuse(Failure.argumentsLeft, argumentEnd - argumentCursor, <u32>(argumentCursor - payload));
 		return Stop.failure;
 	}
 	return stop;
+}
+
+/** The same, record by record with a log of it; also Stop.full, to be called again. */
+export function replayLogged(): u32 {
+	startLog();
+	let stop: u32 = Stop.end;
+	while (stop == Stop.end && !isLogFull()) {
+		beginRecord(next);
+		limit = min<u32>(next + 1, events);
+		stop = replay();
+		endRecord();
+		if (next == events) break;
+	}
+	limit = events;
+	stopLog();
+	return stop == Stop.end && next < events ? <u32>Stop.full : stop;
 }

@@ -2,6 +2,7 @@
 import { count, siteCounter } from "./counters";
 import { Cause, Counter, SiteCounter, Zap } from "./generated/constants";
 import { Bit, CAUSE_SHIFT, FRAME_MASK, HUGE_LEAVES, NODE_ENTRIES, SITE_SHIFT, SpteBit } from "./layout";
+import { logging, logZap } from "./log";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { Run } from "./slots";
 import { rootOf, strategies, Vm } from "./world";
@@ -95,7 +96,10 @@ export function zapRange(root: Root, gfn: u64, end: u64, strategy: u32, cause: u
 		}
 		let record = recordIn(root, leaf, at) + ((<usize>strategy) << 2);
 		for (; at < next; at++) {
-			if (zap(record, strategy, cause, site)) zapped++;
+			if (zap(record, strategy, cause, site)) {
+				zapped++;
+				if (logging) logZap(root, at, strategy, record);
+			}
 			record += stride;
 		}
 	}

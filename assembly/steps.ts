@@ -8,6 +8,7 @@ import { Cause, Counter, Kind, OPERATION_KINDS, OpFlag, SiteCounter, STEP_LIST_B
 import { enlarge, give, reserve, take } from "./heap";
 import { flushThreads } from "./host";
 import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
+import { logging, logZap } from "./log";
 import { compareCollected, comparePages, suspect, suspectOne } from "./oracle";
 import { leafOf, makeRecord } from "./pagetable";
 import { Extent, finishSite } from "./sites";
@@ -341,8 +342,10 @@ function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpa
 	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (newWritable ? <u32>Bit.writable : 0);
 	if ((load<u32>(at) & Bit.present) != 0) {
 		count(strategy, Counter.notifier_changePteEffective);
-		if (newWritable && !maps) zap(at, strategy, causeOfKind(op.kind), op.kind);
-		else {
+		if (newWritable && !maps) {
+			zap(at, strategy, causeOfKind(op.kind), op.kind);
+			if (logging) logZap(root, gfn, strategy, at);
+		} else {
 			store<u32>(at, spte | (load<u32>(at) & SpteBit.established));
 			count(strategy, Counter.spteChanged);
 			count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));

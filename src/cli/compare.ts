@@ -83,7 +83,7 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 		try {
 			const { facts, result, held, checked } = replayHeld(input, { strategies, machine, check: options.check }, voice);
 			comparisons.push(comparison(facts, settings, result, held, checked));
-			if (options.perfetto !== undefined) writePerfetto(options.perfetto, input, strategies, machine, voice);
+			if (options.perfetto !== undefined) writePerfetto(options.perfetto, input, { strategies, machine, check: checked }, voice);
 		} finally {
 			input.close();
 		}

@@ -59,8 +59,27 @@ export type Failure = (typeof Failure)[keyof typeof Failure];
 /** The first code that is a limit rather than bad input. */
 export const FIRST_LIMIT = 32;
 
-/** What `replay` came back for. */
-export const Stop = { end: 0, mark: 1, failure: 2 } as const;
+/** What `replay` came back for. full: the log is, in the middle of a block. */
+export const Stop = { end: 0, mark: 1, failure: 2, full: 3 } as const;
+
+/** Entries of the log (assembly/log.ts): { record u32 | what u8, strategy u8, detail u16 | gfn u64 | vm u32 | vcpu u32 | amount u64 }. */
+export const Log = { exit: 1, zap: 2, growth: 3 } as const;
+export const LOG_ENTRY_BYTES = 32;
+/** Entries that the log has room for. */
+export const LOG_CAPACITY = 1 << 17;
+/** Counters whose growth is logged; `detail` is a place in this list. */
+export const LOGGED_COUNTERS = [
+	"vmexitsRetried",
+	"flush.guestTlb",
+	"spteZapped",
+	"spteInstalled",
+	"ksmMerges",
+	"cowBreaks",
+	"mmuLockWrite",
+	"notifier.changePteEstablished",
+	"coherence.violations",
+] as const;
+export type LoggedCounter = (typeof LOGGED_COUNTERS)[number];
 
 /** Rules of coherence (kernel.md section 6), by the engine's number. */
 export const RULES = ["", "I-1", "I-2", "I-3"] as const;

@@ -7,7 +7,7 @@ import { BadInputError } from "../errors.js";
 import { type Machine, setsOf } from "../machine/machine.js";
 import { type ArchitecturalState, ENTRY_WORDS } from "../state.js";
 import { encodeStrategy, type Strategy } from "../strategies/steps.js";
-import { RULES, Stop } from "./boundary.js";
+import { LOG_ENTRY_BYTES, RULES, Stop } from "./boundary.js";
 import { failureError } from "./failure.js";
 
 /** release: SIMD; scalar: without; debug: with assertions. */
@@ -55,6 +55,9 @@ interface Exports extends Record<string, unknown> {
 	payloadBuffer(bytes: number): number;
 	decode(bytes: number, events: number, firstSequence: number, maxEntries: number, maxString: number): number;
 	run(): number;
+	runLogged(): number;
+	logEntries(): number;
+	logEntryCount(): number;
 	position(): number;
 	failureCode(): number;
 	failureOffset(): number;
@@ -192,8 +195,32 @@ export class Engine {
 
 	/** Replay the block on: true at a mark that begins a phase, false at the block's end. @throws BadInputError, LimitError */
 	run(where: string): boolean {
-		const stop = this.guard(where, () => this.#exports.run());
-		if (stop !== Stop.failure) return stop === Stop.mark;
+		return (
+			this.#expectRun(
+				this.guard(where, () => this.#exports.run()),
+				where,
+			) === Stop.mark
+		);
+	}
+
+	/** The same, and write down what happens; true where the block goes on. @throws BadInputError, LimitError */
+	runLogged(where: string): boolean {
+		return (
+			this.#expectRun(
+				this.guard(where, () => this.#exports.runLogged()),
+				where,
+			) !== Stop.end
+		);
+	}
+
+	/** What `runLogged` wrote: LOG_ENTRY_BYTES an entry; valid until the next call. */
+	log(): DataView {
+		const { logEntries, logEntryCount } = this.#exports;
+		return new DataView(this.#memory.buffer, logEntries() >>> 0, logEntryCount() * LOG_ENTRY_BYTES);
+	}
+
+	#expectRun(stop: number, where: string): number {
+		if (stop !== Stop.failure) return stop;
 		const place = `payload byte ${this.#exports.failureOffset() >>> 0}, event ${this.#exports.position() >>> 0}`;
 		throw failureError(this.#failure(), `${where}, ${place}`);
 	}

@@ -59,7 +59,7 @@ export interface ReplayResult {
 const MAX_PHASES = 1 << 14;
 
 /** Strategies that share an engine. */
-interface Group {
+export interface Group {
 	readonly engine: Engine;
 	/** Places in the options' list. */
 	readonly members: readonly number[];
@@ -76,6 +76,11 @@ function takeEngine(build: Build): Engine {
 	return engine ?? new Engine(build);
 }
 
+/** For a later replay. */
+export function giveBack(engines: readonly Engine[]): void {
+	for (const engine of engines) if (engine.memoryBytes <= KEPT_BYTES) idle.set(engine.build, engine);
+}
+
 /** Strategies share the primary page table, so what they do to it must be the same: which operations flush its TLB, and which set the PTE. */
 function primarySignature(strategy: Strategy): string {
 	return OPERATION_KINDS.map((kind) => {
@@ -84,7 +89,8 @@ function primarySignature(strategy: Strategy): string {
 	}).join("");
 }
 
-function groupsOf(options: ReplayOptions, copiesRecorded: boolean): Group[] {
+/** Engines for the strategies of a replay. */
+export function groupsOf(options: ReplayOptions, copiesRecorded: boolean): Group[] {
 	const chunks: { signature: string; members: number[] }[] = [];
 	for (const [place, strategy] of options.strategies.entries()) {
 		const signature = primarySignature(strategy);
@@ -195,7 +201,7 @@ export function replayTrace(
 	const strategies = strategyReplays(options, groups, final);
 	const ranges = rangesOf(groups, options.strategies.length);
 	const peakMemoryBytes = engines.reduce((sum, engine) => sum + engine.memoryBytes, 0);
-	for (const engine of engines) if (engine.memoryBytes <= KEPT_BYTES) idle.set(engine.build, engine);
+	giveBack(engines);
 	return {
 		strategies,
 		phases: phases.finish(final),

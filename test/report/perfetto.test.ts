@@ -22,7 +22,9 @@ function written(name: string): { bytes: Buffer; counters: BigUint64Array[] } {
 	const trace = openTrace(fixture(name));
 	const parts: Uint8Array[] = [];
 	try {
-		const counters = perfettoTrace(trace, trace.header, strategies, DEFAULT_MACHINE, (bytes) => parts.push(bytes));
+		const counters = perfettoTrace(trace, trace.header, { strategies, machine: DEFAULT_MACHINE, check: true }, (bytes) =>
+			parts.push(bytes.slice()),
+		);
 		return { bytes: Buffer.concat(parts), counters };
 	} finally {
 		trace.close();
@@ -55,6 +57,20 @@ describe("the time line", () => {
 		const category = /event_categories \{\s+iid: (\d+)\s+name: "vmexit"/.exec(text)?.[1];
 		const exits = count(new RegExp(`^ {4}category_iids: ${category}$`, "gm"));
 		expect(exits).toBe(counters.reduce((sum, one) => sum + Number(one[counterIndex("vmexits")]), 0));
+		// Everything that is counted is there: as many instants, or their counts.
+		const sumOf = (track: string, path: string): void => {
+			const expected = counters.reduce((sum, one) => sum + Number(one[counterIndex(path)]), 0);
+			const uuids = [...text.matchAll(/track_descriptor \{\s+uuid: (\d+)\s+name: "([^"]*)"/g)].filter(([, , name]) => name === track);
+			const packets = text.split(/^packet \{$/m).filter((packet) => uuids.some(([, uuid]) => packet.includes(`    track_uuid: ${uuid}\n`)));
+			const counted = packets.map((packet) => Number(/uint_value: (\d+)/.exec(track === "zaps" ? "" : packet)?.[1] ?? 1));
+			expect(
+				counted.reduce((sum, one) => sum + one, 0),
+				track,
+			).toBe(expected);
+		};
+		sumOf("guest TLB flushes", "flush.guestTlb");
+		sumOf("retries", "vmexitsRetried");
+		sumOf("zaps", "spteZapped");
 		// Written again by the published schema it is the same file.
 		const again = execFileSync(compiler, ["--encode", "perfetto.protos.Trace", "-I", docs, "perfetto.proto"], {
 			input: text,

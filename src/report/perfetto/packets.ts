@@ -1,5 +1,5 @@
 // Packets of a Perfetto trace (docs/perfetto.proto): tracks, slices, instants, counters and flows, with interned names. Field numbers are Perfetto's.
-import protobuf from "protobufjs/minimal.js";
+import { ByteBuffer } from "./bytes.js";
 
 /** Tag of a field: its number and wire type (0 varint, 1 fixed64, 2 bytes). */
 const tag = (field: number, wireType: 0 | 1 | 2): number => field * 8 + wireType;
@@ -16,21 +16,31 @@ const Type = { begin: 1, end: 2, instant: 3, counter: 4 } as const;
 
 type Annotations = Readonly<Record<string, number | string>>;
 
+/** A flow's number: 64 bits in two words, not both 0. */
+export interface Flow {
+	readonly low: number;
+	readonly high: number;
+}
+
 export interface EventExtras {
 	readonly annotations?: Annotations;
 	/** Flows that go through the event, and one that ends here. */
-	readonly flow?: number | undefined;
-	readonly flowEnd?: number | undefined;
+	readonly flow?: Flow | undefined;
+	readonly flowEnd?: Flow | undefined;
 }
 
 type Kind = "categories" | "names" | "annotations";
 const INTERNED_FIELD: Readonly<Record<Kind, number>> = { categories: 1, names: 2, annotations: 3 };
 
-/** Where the bytes of each packet go. */
+/** Where packets go, many at a time; the bytes are taken before it returns. */
 export type PacketSink = (bytes: Uint8Array) => void;
+
+/** Packets are kept until there are so many bytes. */
+const HELD_BYTES = 1 << 19;
 
 export class PacketWriter {
 	readonly #sink: PacketSink;
+	readonly #out = new ByteBuffer();
 	readonly #interned: Record<Kind, Map<string, number>> = { categories: new Map(), names: new Map(), annotations: new Map() };
 	#fresh: { kind: Kind; iid: number; name: string }[] = [];
 	#first = true;
@@ -45,21 +55,31 @@ export class PacketWriter {
 	/** A process groups tracks and has none of its own. */
 	process(name: string, description = ""): number {
 		const uuid = ++this.#tracks;
-		this.#descriptor((writer) => {
-			writer.uint32(tag(1, 0)).uint64(uuid);
-			writer.uint32(tag(3, 2)).fork().uint32(tag(1, 0)).int32(uuid).uint32(tag(6, 2)).string(name).ldelim();
-			writer.uint32(tag(11, 0)).int32(EXPLICIT_ORDER);
-			if (description !== "") writer.uint32(tag(14, 2)).string(description);
+		const out = this.#out;
+		this.#descriptor(() => {
+			this.#number(1, uuid);
+			const process = this.#message(3);
+			this.#number(1, uuid);
+			this.#text(6, name);
+			out.close(process);
+			this.#number(11, EXPLICIT_ORDER);
+			if (description !== "") this.#text(14, description);
 		});
 		return uuid;
 	}
 
 	track(parent: number, name: string, counter = false): number {
 		const uuid = ++this.#tracks;
-		this.#descriptor((writer) => {
-			writer.uint32(tag(1, 0)).uint64(uuid).uint32(tag(2, 2)).string(name).uint32(tag(5, 0)).uint64(parent);
-			if (counter) writer.uint32(tag(8, 2)).fork().uint32(tag(3, 0)).int32(UNIT_COUNT).ldelim();
-			writer.uint32(tag(12, 0)).int32(uuid);
+		this.#descriptor(() => {
+			this.#number(1, uuid);
+			this.#text(2, name);
+			this.#number(5, parent);
+			if (counter) {
+				const descriptor = this.#message(8);
+				this.#number(3, UNIT_COUNT);
+				this.#out.close(descriptor);
+			}
+			this.#number(12, uuid);
 		});
 		return uuid;
 	}
@@ -80,32 +100,69 @@ export class PacketWriter {
 		this.#event(Type.counter, track, ns, "", "", {}, value);
 	}
 
-	#descriptor(fill: (writer: protobuf.Writer) => void): void {
-		this.#packet((writer) => {
-			writer.uint32(tag(60, 2)).fork();
-			fill(writer);
-			writer.ldelim();
-		}, undefined);
+	/** Hand over what is held. */
+	flush(): void {
+		if (this.#out.length > 0) this.#sink(this.#out.written());
+		this.#out.length = 0;
+	}
+
+	#number(field: number, value: number): void {
+		this.#out.varint(tag(field, 0));
+		this.#out.varint(value);
+	}
+
+	#text(field: number, value: string): void {
+		this.#out.varint(tag(field, 2));
+		this.#out.text(value);
+	}
+
+	#message(field: number): number {
+		this.#out.varint(tag(field, 2));
+		return this.#out.open();
+	}
+
+	#descriptor(fill: () => void): void {
+		const packet = this.#packet(undefined);
+		const descriptor = this.#message(60);
+		fill();
+		this.#out.close(descriptor);
+		this.#close(packet);
 	}
 
 	#event(type: number, track: number, ns: number, name: string, category: string, extras: EventExtras, value?: number): void {
 		this.events++;
-		const { annotations = {}, flow, flowEnd } = extras;
-		const body = protobuf.Writer.create();
-		if (category !== "") body.uint32(tag(3, 0)).uint64(this.#iid("categories", category));
-		for (const [key, annotation] of Object.entries(annotations)) {
-			body.uint32(tag(4, 2)).fork().uint32(tag(1, 0)).uint64(this.#iid("annotations", key));
-			if (typeof annotation === "number") body.uint32(tag(3, 0)).uint64(annotation);
-			else body.uint32(tag(6, 2)).string(annotation);
-			body.ldelim();
+		const out = this.#out;
+		const { annotations, flow, flowEnd } = extras;
+		const packet = this.#packet(ns);
+		const event = this.#message(11);
+		if (category !== "") this.#number(3, this.#iid("categories", category));
+		if (annotations !== undefined) {
+			for (const key in annotations) {
+				const annotation = annotations[key] ?? 0;
+				const body = this.#message(4);
+				this.#number(1, this.#iid("annotations", key));
+				if (typeof annotation === "number") this.#number(3, annotation);
+				else this.#text(6, annotation);
+				out.close(body);
+			}
 		}
-		body.uint32(tag(9, 0)).int32(type);
-		if (name !== "") body.uint32(tag(10, 0)).uint64(this.#iid("names", name));
-		body.uint32(tag(11, 0)).uint64(track);
-		if (value !== undefined) body.uint32(tag(30, 0)).int64(value);
-		if (flow !== undefined) body.uint32(tag(47, 1)).fixed64(flow);
-		if (flowEnd !== undefined) body.uint32(tag(48, 1)).fixed64(flowEnd);
-		this.#packet((writer) => writer.uint32(tag(11, 2)).bytes(body.finish()), ns);
+		this.#number(9, type);
+		if (name !== "") this.#number(10, this.#iid("names", name));
+		this.#number(11, track);
+		if (value !== undefined) {
+			out.varint(tag(30, 0));
+			out.int64(value);
+		}
+		if (flow !== undefined) {
+			out.varint(tag(47, 1));
+			out.fixed64(flow.low, flow.high);
+		}
+		if (flowEnd !== undefined) {
+			out.varint(tag(48, 1));
+			out.fixed64(flowEnd.low, flowEnd.high);
+		}
+		out.close(event);
+		this.#close(packet);
 	}
 
 	/** The number of a name; a new one is told in the packet that uses it first. */
@@ -119,24 +176,35 @@ export class PacketWriter {
 		return iid;
 	}
 
-	#packet(fill: (writer: protobuf.Writer) => void, ns: number | undefined): void {
-		const writer = protobuf.Writer.create();
-		writer.uint32(tag(1, 2)).fork();
-		if (ns !== undefined) writer.uint32(tag(8, 0)).uint64(ns);
-		writer.uint32(tag(10, 0)).uint32(SEQUENCE_ID);
-		fill(writer);
+	#packet(ns: number | undefined): number {
+		const packet = this.#message(1);
+		if (ns !== undefined) this.#number(8, ns);
+		this.#number(10, SEQUENCE_ID);
+		return packet;
+	}
+
+	#close(packet: number): void {
+		const out = this.#out;
 		if (this.#fresh.length > 0) {
-			writer.uint32(tag(12, 2)).fork();
+			const interned = this.#message(12);
 			for (const { kind, iid, name } of this.#fresh) {
-				writer.uint32(tag(INTERNED_FIELD[kind], 2)).fork().uint32(tag(1, 0)).uint64(iid).uint32(tag(2, 2)).string(name).ldelim();
+				const entry = this.#message(INTERNED_FIELD[kind]);
+				this.#number(1, iid);
+				this.#text(2, name);
+				out.close(entry);
 			}
-			writer.ldelim();
+			out.close(interned);
 			this.#fresh = [];
 		}
-		writer.uint32(tag(13, 0)).uint32(this.#first ? FIRST_FLAGS : NEEDS_STATE);
+		this.#number(13, this.#first ? FIRST_FLAGS : NEEDS_STATE);
+		if (this.#first) {
+			// What every packet of the sequence has: its clock.
+			const defaults = this.#message(59);
+			this.#number(58, CLOCK);
+			out.close(defaults);
+		}
 		this.#first = false;
-		if (ns !== undefined) writer.uint32(tag(58, 0)).uint32(CLOCK);
-		writer.ldelim();
-		this.#sink(writer.finish());
+		out.close(packet);
+		if (out.length >= HELD_BYTES) this.flush();
 	}
 }

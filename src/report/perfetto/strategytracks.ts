@@ -1,138 +1,109 @@
-// One strategy in a Perfetto trace. The reference model replays it record by record, and what its counters grew by at a record is what happened there.
-import { COUNTER_PATHS, counterIndex } from "../../counters.js";
-import { type Machine, setsOf } from "../../machine/machine.js";
-import { ReferenceModel } from "../../model/replay.js";
+// One strategy in a Perfetto trace: what the engine's log says of it, record by record.
+import type { LoggedCounter } from "../../engine/boundary.js";
 import type { Strategy } from "../../strategies/steps.js";
 import { AgentKind, Point } from "../../trace/kinds.js";
-import type { TraceHeader, TraceRecord } from "../../trace/record.js";
-import type { PacketWriter } from "./packets.js";
+import type { TraceRecord } from "../../trace/record.js";
+import type { Flow, PacketWriter } from "./packets.js";
 
-const CAUSES = COUNTER_PATHS.flatMap((path, place) =>
-	path.startsWith("vmexitsByCause.") ? [{ place, name: path.slice("vmexitsByCause.".length) }] : [],
-);
-const place = {
-	vmexits: counterIndex("vmexits"),
-	retried: counterIndex("vmexitsRetried"),
-	flush: counterIndex("flush.guestTlb"),
-	zapped: counterIndex("spteZapped"),
-	installed: counterIndex("spteInstalled"),
-	merges: counterIndex("ksmMerges"),
-	breaks: counterIndex("cowBreaks"),
-	lock: counterIndex("mmuLockWrite"),
-	established: counterIndex("notifier.changePteEstablished"),
-	violations: counterIndex("coherence.violations"),
-} as const;
+const WINDOWED: ReadonlySet<string> = new Set(["ksmWriteProtect", "ksmReplace", "cow", "unshare", "zap", "protect", "invalidate", "fork"]);
 
-/** Pages of one operation that flows are drawn for. */
-const MAX_FLOW_PAGES = 512;
-
-/** Flows of all strategies have numbers of their own. */
+/** VMs by the number that their flows have. */
 export class FlowNumbers {
-	#last = 0;
-	next(): number {
-		return ++this.#last;
+	readonly #vms = new Map<number, number>();
+
+	/**
+	 * The flow from a zap of a page to the exit that misses it. There is one at a time of each page and strategy, so its number says which: gfn in 36
+	 * bits, then 6 of the strategy's place and the VM's own.
+	 */
+	of(strategy: number, vm: number, gfn: number): Flow {
+		let number = this.#vms.get(vm);
+		if (number === undefined) {
+			number = this.#vms.size + 1;
+			this.#vms.set(vm, number);
+		}
+		return { low: gfn >>> 0, high: Math.floor(gfn / 2 ** 32) | (strategy << 4) | (number << 10) };
 	}
 }
 
 export class StrategyTracks {
 	readonly #writer: PacketWriter;
-	readonly #model: ReferenceModel;
+	readonly #place: number;
 	readonly #process: number;
 	readonly #tracks = new Map<string, number>();
 	readonly #counters = new Map<string, { track: number; last: number }>();
 	readonly #flows: FlowNumbers;
-	/** Flow of each zapped gfn that no fault has followed yet. */
-	readonly #zapped = new Map<string, number>();
 	/** Lane of each open window. */
 	readonly #windows = new Map<number, number>();
+	/** SPTEs and KSM pages so far. */
+	#present = 0;
+	#shared = 0;
+	/** The record at hand. */
+	readonly #grown = new Map<LoggedCounter, number>();
+	#record: TraceRecord | undefined;
+	#ns = 0;
 
-	constructor(writer: PacketWriter, strategy: Strategy, machine: Machine, header: TraceHeader, flows: FlowNumbers) {
+	constructor(writer: PacketWriter, strategy: Strategy, place: number, flows: FlowNumbers) {
 		this.#writer = writer;
+		this.#place = place;
 		this.#flows = flows;
-		const { l1, l2 } = machine.tlb;
-		const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
-		const { guestLevels, hostLevels } = machine;
-		this.#model = new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded: header.copiesRecorded });
 		this.#process = writer.process(`strategy ${strategy.name}`, strategy.title);
-		this.#count("SPTEs present", 0, 0);
-		this.#count("KSM merges minus COW breaks", 0, 0);
+		this.#count("SPTEs present", 0);
+		this.#count("KSM merges minus COW breaks", 0);
 	}
 
-	/** Replayed so far. */
-	get counters(): BigUint64Array {
-		return this.#model.world.counters;
-	}
-
-	replay(record: TraceRecord, sequence: number, ns: number): void {
-		const { world } = this.#model;
-		const before = world.counters.slice();
-		const present = this.#presentPages(record);
-		this.#model.replay(record, sequence);
-		const grew = (at: number): number => Number((world.counters[at] ?? 0n) - (before[at] ?? 0n));
+	/** What is told from here on happens at `record`. */
+	begin(record: TraceRecord, ns: number): void {
+		this.#record = record;
+		this.#ns = ns;
 		this.#window(record, ns);
-		const zapped = present.filter(({ vm, gfn }) => (world.vms.get(vm)?.root(0).peek(gfn)?.frame ?? null) === null);
-		this.#operation(record, ns, grew, zapped);
-		if (grew(place.vmexits) > 0) this.#exits(record, ns, grew);
-		const flushes = grew(place.flush);
-		if (flushes > 0)
-			this.#writer.instant(this.#track("guest TLB flushes"), ns, "kvm_flush_remote_tlbs", "flush", { annotations: { count: flushes } });
-		if (grew(place.violations) > 0) this.#writer.instant(this.#track("violations of coherence"), ns, "violation", "coherence");
-		const total = (at: number): number => Number(world.counters[at] ?? 0n);
-		this.#count("SPTEs present", ns, total(place.installed) - total(place.zapped));
-		this.#count("KSM merges minus COW breaks", ns, total(place.merges) - total(place.breaks));
 	}
 
-	/** Pages of the guest that an operation may zap and that are mapped now. */
-	#presentPages(record: TraceRecord): { vm: number; gfn: number }[] {
-		if (record.kind !== "operation") return [];
-		const { world } = this.#model;
-		const mm = world.mms.get(record.agent.mm);
-		if (mm === undefined || record.agent.kind === AgentKind.guest) return [];
-		const pages = record.name === "zap" || record.name === "protect" || record.name === "invalidate" ? (record.args[2] ?? 1) : 1;
-		const found: { vm: number; gfn: number }[] = [];
-		for (const vm of world.vmsOf(mm)) {
-			for (const run of vm.runs(record.page, Math.min(pages, MAX_FLOW_PAGES))) {
-				if (run.as !== 0) continue;
-				for (let { gfn } = run, end = gfn + run.pages; gfn < end; gfn++)
-					if ((vm.root(0).peek(gfn)?.frame ?? null) !== null) found.push({ vm: vm.id, gfn });
-			}
-		}
-		return found;
+	exit(vm: number, vcpu: number, gfn: number, cause: string, zapped: boolean): void {
+		const flowEnd = zapped ? this.#flows.of(this.#place, vm, gfn) : undefined;
+		const track = this.#track(`vm${vm} vcpu${vcpu}: vmexits`);
+		this.#writer.instant(track, this.#ns, cause, "vmexit", { annotations: { gfn }, flowEnd });
 	}
 
-	#operation(record: TraceRecord, ns: number, grew: (at: number) => number, zapped: readonly { vm: number; gfn: number }[]): void {
-		if (record.kind !== "operation" || record.agent.kind === AgentKind.guest) return;
-		const annotations = {
-			page: record.page,
-			"mmu_lock writes": grew(place.lock),
-			"SPTEs zapped": grew(place.zapped),
-			"SPTEs established": grew(place.established),
+	zap(vm: number, gfn: number): void {
+		const record = this.#record;
+		const by = record === undefined || record.kind === "access" ? "access" : record.name;
+		const flow = this.#flows.of(this.#place, vm, gfn);
+		this.#writer.instant(this.#track("zaps"), this.#ns, `zap by ${by}`, "zap", { annotations: { vm, gfn }, flow });
+	}
+
+	growth(counter: LoggedCounter, by: number): void {
+		this.#grown.set(counter, by);
+	}
+
+	/** Everything of the record has been told. */
+	end(): void {
+		if (this.#grown.size === 0) return;
+		const grew = (counter: LoggedCounter): number => this.#grown.get(counter) ?? 0;
+		const record = this.#record;
+		if (record?.kind === "operation" && record.agent.kind !== AgentKind.guest) this.#operation(record, grew);
+		this.#counted("guest TLB flushes", "kvm_flush_remote_tlbs", "flush", grew("flush.guestTlb"));
+		this.#counted("retries", "retried", "retry", grew("vmexitsRetried"));
+		this.#counted("violations of coherence", "violation", "coherence", grew("coherence.violations"));
+		this.#present += grew("spteInstalled") - grew("spteZapped");
+		this.#shared += grew("ksmMerges") - grew("cowBreaks");
+		this.#grown.clear();
+		this.#count("SPTEs present", this.#present);
+		this.#count("KSM merges minus COW breaks", this.#shared);
+	}
+
+	#counted(track: string, name: string, category: string, count: number): void {
+		if (count > 0) this.#writer.instant(this.#track(track), this.#ns, name, category, count > 1 ? { annotations: { count } } : {});
+	}
+
+	#operation(record: TraceRecord & { readonly kind: "operation" }, grew: (counter: LoggedCounter) => number): void {
+		const counts = {
+			"mmu_lock writes": grew("mmuLockWrite"),
+			"SPTEs zapped": grew("spteZapped"),
+			"SPTEs established": grew("notifier.changePteEstablished"),
 		};
-		if (annotations["mmu_lock writes"] === 0 && annotations["SPTEs zapped"] === 0) return;
-		this.#writer.instant(this.#track("operations"), ns, record.name, "operation", { annotations });
-		for (const { vm, gfn } of zapped) {
-			const flow = this.#flows.next();
-			this.#zapped.set(`${vm}.${gfn}`, flow);
-			this.#writer.instant(this.#track("zaps"), ns, `zap by ${record.name}`, "zap", { annotations: { gfn }, flow });
-		}
-	}
-
-	/** One instant for each exit of the record, the first with the flow from its zap. */
-	#exits({ agent, page }: TraceRecord, ns: number, grew: (at: number) => number): void {
-		// A fault that was pending exits when a bracket ends, at a record of somebody else.
-		const own = agent.kind === AgentKind.guest;
-		const track = this.#track(own ? `vm${agent.vm} vcpu${agent.vcpu}: vmexits` : "vmexits at the end of a bracket");
-		const key = `${agent.vm}.${page}`;
-		let flowEnd = own ? this.#zapped.get(key) : undefined;
-		if (flowEnd !== undefined) this.#zapped.delete(key);
-		for (const { place: at, name } of CAUSES) {
-			for (let left = grew(at); left > 0; left--) {
-				this.#writer.instant(track, ns, name, "vmexit", { annotations: own ? { gfn: page } : {}, flowEnd });
-				flowEnd = undefined;
-			}
-		}
-		const retried = grew(place.retried);
-		if (retried > 0) this.#writer.instant(this.#track("retries"), ns, "retried", "retry", { annotations: { count: retried } });
+		if (counts["mmu_lock writes"] === 0 && counts["SPTEs zapped"] === 0) return;
+		const annotations = Object.fromEntries([["page", record.page] as const, ...Object.entries(counts).filter(([, count]) => count > 0)]);
+		this.#writer.instant(this.#track("operations"), this.#ns, record.name, "operation", { annotations });
 	}
 
 	/** Windows that the trace holds apart are slices; those that overlap have lanes of their own. */
@@ -156,6 +127,12 @@ export class StrategyTracks {
 		}
 	}
 
+	/** Windows that the trace leaves open end with it. */
+	close(ns: number): void {
+		for (const lane of this.#windows.values()) this.#writer.end(this.#track(`bracket windows${lane === 0 ? "" : ` ${lane + 1}`}`), ns);
+		this.#windows.clear();
+	}
+
 	#track(name: string): number {
 		const known = this.#tracks.get(name);
 		if (known !== undefined) return known;
@@ -164,13 +141,11 @@ export class StrategyTracks {
 		return made;
 	}
 
-	#count(name: string, ns: number, value: number): void {
+	#count(name: string, value: number): void {
 		const known = this.#counters.get(name);
 		if (known?.last === value) return;
 		const track = known?.track ?? this.#writer.track(this.#process, name, true);
 		this.#counters.set(name, { track, last: value });
-		this.#writer.counter(track, ns, value);
+		this.#writer.counter(track, this.#ns, value);
 	}
 }
-
-const WINDOWED: ReadonlySet<string> = new Set(["ksmWriteProtect", "ksmReplace", "cow", "unshare", "zap", "protect", "invalidate", "fork"]);

@@ -1,5 +1,6 @@
 // A trace and its replays for ui.perfetto.dev: what was captured (a track for each vCPU, host thread, device and mm, and what the kernel was seen to
 // do), and below it each strategy's answer.
+import { EventLog, type LogListener } from "../../engine/eventlog.js";
 import { LimitError } from "../../errors.js";
 import type { Machine } from "../../machine/machine.js";
 import type { Strategy } from "../../strategies/steps.js";
@@ -10,8 +11,8 @@ import { records } from "../../trace/records.js";
 import { type PacketSink, PacketWriter } from "./packets.js";
 import { FlowNumbers, StrategyTracks } from "./strategytracks.js";
 
-/** Packets beyond it make a file that ui.perfetto.dev does not open in a browser. */
-const MAX_EVENTS = 5_000_000;
+/** Some 30 bytes each: beyond it the file is larger than what ui.perfetto.dev opens in a browser. */
+const MAX_EVENTS = 50_000_000;
 
 /** Where the trace has no times a record takes this long, so that its order is seen. */
 const NO_CLOCK_NS = 1000;
@@ -86,30 +87,45 @@ class CapturedTracks {
 	}
 }
 
+export interface TimelineOptions {
+	readonly strategies: readonly Strategy[];
+	readonly machine: Machine;
+	/** Hold every access against the primary page table, so that violations are on the tracks. */
+	readonly check: boolean;
+}
+
 /**
- * Write the packets of a trace. The reference model replays each strategy, which is some hundred times slower than the engine.
- * @returns each strategy's counters at the end, which equal the engine's
- * @throws LimitError beyond MAX_EVENTS
+ * Write the packets of a trace, in bounded memory: the engine replays it once more and tells what happens at each record.
+ * @returns each strategy's counters at the end, which are those of any replay
+ * @throws BadInputError; LimitError beyond MAX_EVENTS
  */
 export function perfettoTrace(
 	trace: TraceReader,
 	header: TraceHeader,
-	strategies: readonly Strategy[],
-	machine: Machine,
+	options: TimelineOptions,
 	sink: PacketSink,
 	onProgress?: (events: number) => void,
 ): BigUint64Array[] {
 	const writer = new PacketWriter(sink);
 	const captured = new CapturedTracks(writer, header);
 	const flows = new FlowNumbers();
-	const tracks = strategies.map((strategy) => new StrategyTracks(writer, strategy, machine, header, flows));
+	const tracks = options.strategies.map((strategy, place) => new StrategyTracks(writer, strategy, place, flows));
+	const log = new EventLog(trace, options);
+	const listener: LogListener = {
+		exit: (strategy, ...rest) => tracks[strategy]?.exit(...rest),
+		zap: (strategy, vm, gfn) => tracks[strategy]?.zap(vm, gfn),
+		growth: (strategy, counter, by) => tracks[strategy]?.growth(counter, by),
+	};
 	let last = 0;
 	for (const { record, sequence } of records(trace)) {
 		const ns = record.ns ?? sequence * NO_CLOCK_NS;
 		last = Math.max(last, ns);
 		captured.record(record, ns);
-		const isCause = record.kind === "access" || Operation[record.name].code < FIRST_OBSERVATION;
-		if (isCause) for (const one of tracks) one.replay(record, sequence, ns);
+		if (record.kind === "access" || Operation[record.name].code < FIRST_OBSERVATION) {
+			for (const one of tracks) one.begin(record, ns);
+			log.tell(sequence, listener);
+			for (const one of tracks) one.end();
+		}
 		if (writer.events > MAX_EVENTS) {
 			throw new LimitError(`more than ${MAX_EVENTS} events for Perfetto`, {
 				where: trace.name,
@@ -119,5 +135,7 @@ export function perfettoTrace(
 		if (sequence % 4096 === 0) onProgress?.(sequence);
 	}
 	captured.endPhase(last);
-	return tracks.map(({ counters }) => counters);
+	for (const one of tracks) one.close(last);
+	writer.flush();
+	return log.finish();
 }
