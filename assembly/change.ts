@@ -1,18 +1,7 @@
 // What an operation does to the primary PTEs, decided once at its commit, whatever the strategies make of it (kernel.md 1.3 to 1.14).
+import { shareContent } from "./contents";
 import { countAll } from "./counters";
-import {
-	allocate,
-	becomeKsm,
-	clearBit,
-	FrameBit,
-	ksmFrame,
-	lock,
-	shareContent,
-	sharedWritable,
-	UNLOCKED,
-	wordOf,
-	ZERO_PAGE,
-} from "./frames";
+import { allocate, becomeKsm, clearBit, FrameBit, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { flushThreads } from "./host";
 import { splitRange } from "./huge";

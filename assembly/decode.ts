@@ -3,7 +3,7 @@
 import { failure, refuse } from "./failure";
 import { AGENT_SHIFT, Failure } from "./generated/constants";
 import { enlarge, give, take } from "./heap";
-import { atEnd, bad, countVarints, cursor, hasContinuation, readVarint, skipBytes, startReading, unzigzag } from "./varint";
+import { allBelow, atEnd, bad, countVarints, cursor, readVarint, skipBytes, startReading, unzigzag, widenDeltas } from "./varint";
 
 /** Fields of EventBlock by number. */
 const enum Field {
@@ -249,7 +249,7 @@ function openOps(): bool {
 	const to = chunkTo(Field.op);
 	const at = offsetInPayload(from == 0 ? payloadEnd : from);
 	if (<u32>(to - from) == events) {
-		if (hasContinuation(from, to)) return refuse(Failure.continuation, Field.op, at);
+		if (!allBelow(from, to, 128)) return refuse(Failure.continuation, Field.op, at);
 		opWide = false;
 		opAt = from;
 		return agentCount >= 16 || checkAgents(from, to);
@@ -277,6 +277,7 @@ function openOps(): bool {
 /** One byte a record: the largest byte names the last agent. */
 function checkAgents(from: usize, to: usize): bool {
 	const limit = agentCount << AGENT_SHIFT;
+	if (allBelow(from, to, limit)) return true;
 	for (let at = from; at < to; at++) {
 		if (load<u8>(at) >= limit) return refuse(Failure.agentIndex, load<u8>(at) >> AGENT_SHIFT, offsetInPayload(at));
 	}
@@ -304,11 +305,17 @@ function openPages(): bool {
 	}
 	pageAt = pageWords;
 	startReading(delta, to);
+	const end = pageWords + bytes;
 	let page: i64 = 0;
-	for (let word = pageWords; word < pageWords + bytes; word += 4) {
-		page += unzigzag(readVarint());
-		if (page < 0 || page > 0xffff_ffff) return refuse(Failure.pageRange, Field.pageDelta, offsetInPayload(cursor));
-		store<u32>(word, <u32>page);
+	for (let word = pageWords; word < end; ) {
+		const next = widenDeltas(word, end, <u32>page);
+		if (next != word) page = load<u32>(next - 4);
+		const some = min<usize>(next + 16, end);
+		for (word = next; word < some; word += 4) {
+			page += unzigzag(readVarint());
+			if (page < 0 || page > 0xffff_ffff) return refuse(Failure.pageRange, Field.pageDelta, offsetInPayload(cursor));
+			store<u32>(word, <u32>page);
+		}
 	}
 	if (bad != 0 || !atEnd()) return refuse(bad != 0 ? bad : <u32>Failure.columnLength, Field.pageDelta, offsetInPayload(cursor));
 	return true;

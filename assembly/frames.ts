@@ -1,18 +1,14 @@
 // Physical frames as the primary MMU counts them (kernel.md 1.2 to 1.6, I-18). Record of a frame: drawn in layout.ts.
 //
-//	word: mapcount, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame | content class of strategy 0 .. S-1
-//
-// Content, for the oracle: class 0 is content that no other frame has, so that a store to a frame whose content is its own changes nothing.
-// Frames of one other class have the same content: a copy and its source, a merged page and the KSM page. Which content a frame has depends
-// on the strategy (a store that retries is made later), hence a class for each.
+//	word: mapcount, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame
 //
 // A frame without a mapping is used again, unless a strategy may still translate to it (oracle.ts): the number of a frame means nothing.
+import { forgetContent, resetContents } from "./contents";
 import { giveUp } from "./failure";
 import { Failure } from "./generated/constants";
 import { reserve } from "./heap";
 import { MAX_FRAMES } from "./layout";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { strategies } from "./world";
 
 /** Bits of a frame's word. */
 export const enum FrameBit {
@@ -37,14 +33,15 @@ const MAX_MAPCOUNT: u32 = (1 << (32 - MAPCOUNT_SHIFT)) - 1;
 // @ts-ignore: decorator
 @inline
 const CHUNK_SHIFT: u32 = 12;
+// @ts-ignore: decorator
+@inline
+const FRAME_BYTES: usize = 8;
 /** Addresses of chunks of 4096 frames. */
 let chunks: usize = 0;
-let frameBytes: usize = 8;
 let made: u32 = 0;
 /** Free frames, and frames that lost their last mapping in the operation at hand; linked, 0 ends a list (the zero page is never free). */
 let freeList: u32 = 0;
 let limbo: u32 = 0;
-let classes: u32 = 0;
 /** Frame that ksmd holds locked between write_protect_page and the end of the merge; a write fault on it copies (1.2). */
 export let locked: u32 = 0xffff_ffff;
 /** A frame has had a writable PTE beside another mapping, so that storing to it is possible after its content was shared. */
@@ -65,11 +62,10 @@ export const UNLOCKED: u32 = 0xffff_ffff;
 
 export function resetFrames(): void {
 	chunks = reserve(<usize>(MAX_FRAMES >> CHUNK_SHIFT) * 4);
-	frameBytes = 8 + 4 * <usize>strategies;
 	made = 0;
 	freeList = 0;
 	limbo = 0;
-	classes = 0;
+	resetContents();
 	locked = UNLOCKED;
 	sharedWritable = false;
 	resetTable(kpages);
@@ -82,13 +78,13 @@ export function resetFrames(): void {
 @inline
 export function frameAt(frame: u32): usize {
 	const chunk = <usize>load<u32>(chunks + ((<usize>(frame >> CHUNK_SHIFT)) << 2));
-	return chunk + <usize>(frame & ((1 << CHUNK_SHIFT) - 1)) * frameBytes;
+	return chunk + <usize>(frame & ((1 << CHUNK_SHIFT) - 1)) * FRAME_BYTES;
 }
 
 function newFrame(): usize {
 	if (made >= MAX_FRAMES) giveUp(Failure.frames, made);
 	if ((made & ((1 << CHUNK_SHIFT) - 1)) == 0) {
-		store<u32>(chunks + ((<usize>(made >> CHUNK_SHIFT)) << 2), <u32>reserve(frameBytes << CHUNK_SHIFT));
+		store<u32>(chunks + ((<usize>(made >> CHUNK_SHIFT)) << 2), <u32>reserve(FRAME_BYTES << CHUNK_SHIFT));
 	}
 	return frameAt(made++);
 }
@@ -102,8 +98,9 @@ export function allocate(): u32 {
 	const frame = freeList;
 	const at = frameAt(frame);
 	freeList = load<u32>(at, 4);
-	memory.fill(at, 0, frameBytes);
+	forgetContent(frame);
 	store<u32>(at, FrameBit.exclusive);
+	store<u32>(at, 0, 4);
 	return frame;
 }
 
@@ -248,43 +245,4 @@ export function becomeKsm(frame: u32, kpage: u32): void {
 	store<u32>(at, kpage == 0 ? word : word | FrameBit.ksm);
 	store<u32>(at, kpage, 4);
 	set(kpages, kpage, frame + 1);
-}
-
-// @ts-ignore: decorator
-@inline
-export function classAt(frame: u32, strategy: u32): usize {
-	return frameAt(frame) + 8 + ((<usize>strategy) << 2);
-}
-
-/** Give a frame the content of another, under every strategy. */
-export function shareContent(frame: u32, source: u32): void {
-	if (frame == source) return;
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		const at = classAt(source, strategy);
-		let content = load<u32>(at);
-		if (content == 0) {
-			content = ++classes;
-			if (content == 0) giveUp(Failure.frames, made);
-			store<u32>(at, content);
-		}
-		store<u32>(classAt(frame, strategy), content);
-	}
-}
-
-/** Whether two frames have the same content. */
-export function sameContent(a: u32, b: u32, strategy: u32): bool {
-	const content = load<u32>(classAt(a, strategy));
-	return a == b || (content != 0 && content == load<u32>(classAt(b, strategy)));
-}
-
-/** A store: from now on the content is the frame's own. */
-// @ts-ignore: decorator
-@inline
-export function writeContent(frame: u32, strategy: u32): void {
-	const at = classAt(frame, strategy);
-	if (load<u32>(at) != 0) store<u32>(at, 0);
-}
-
-export function writeContentAll(frame: u32): void {
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) writeContent(frame, strategy);
 }

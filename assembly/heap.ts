@@ -30,6 +30,13 @@ export function resetHeap(cap: u32): void {
 	memory.fill(free, 0, sizeof<u32>() * CLASSES);
 }
 
+/** Bytes of the world so far. */
+// @ts-ignore: decorator
+@inline
+export function used(): usize {
+	return top - __heap_base;
+}
+
 function grow(end: u64): void {
 	const pages = <u32>memory.size();
 	const needed = <u32>((end + 0xffff) >> 16);

@@ -1,9 +1,10 @@
 // An access by a thread of the VMM's process through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails.
 // None of it depends on a strategy.
+
+import { writeContentAll } from "./contents";
 import { countAll } from "./counters";
 import { breakOrReuse } from "./cow";
 import { giveUp } from "./failure";
-import { writeContentAll } from "./frames";
 import { Counter, Failure } from "./generated/constants";
 import { Bit, PteBit } from "./layout";
 import { changePte, frameOf, populateNone, pteOf, writingAllowed } from "./primary";

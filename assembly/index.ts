@@ -1,7 +1,8 @@
 // What the host calls: src/engine/engine.ts. No export has default parameters (plain WebAssembly callers would trap); addresses come back
 // signed.
 import { resetCounters, settle } from "./counters";
-import { openBlock, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
+import { crc32c } from "./crc32c";
+import { openBlock, payload, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
 import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
@@ -16,6 +17,7 @@ import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { reservePrograms, startSteps } from "./steps";
 import { setGeometry } from "./tlb";
+import { resetTouch } from "./touch";
 import { Mm, resetWorld, Vm } from "./world";
 
 /**
@@ -35,6 +37,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetLog();
 	resetOperations();
 	resetDecode();
+	resetTouch();
 	resetListing();
 	return reservePrograms();
 }
@@ -49,6 +52,11 @@ export function start(sets1: u32, ways1: u32, sets2: u32, ways2: u32): void {
 /** Where a block's payload of `bytes` goes. */
 export function payloadBuffer(bytes: u32): usize {
 	return reservePayload(bytes);
+}
+
+/** CRC-32C of the bytes of the payload that is in place. */
+export function checksum(bytes: u32): u32 {
+	return crc32c(payload, bytes);
 }
 
 /** The payload is in place: find and check its columns. False: see the failure. */

@@ -18,7 +18,7 @@
 //	      | L 1 | 0 .. | site + 1: 6 | cause 6 | 0 6 |             absent: why, as the cause of the vmexit that follows; 0 = never touched.
 //	         31    30..18 17..12        11..6  5..0                  L: its zap is in the log
 //	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
-//	frame | mapcount 24 | 0 2 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page, then each strategy's content class
+//	frame | mapcount 24 | 0 2 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
 
 import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
 

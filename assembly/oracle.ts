@@ -5,8 +5,9 @@
 // TLB entry does too, since whatever takes or changes an SPTE flushes, and no access can go wrong. A strategy that breaks the agreement once
 // is `suspect` from then on: each of its accesses is held against the primary table as the reference model does it. To be suspected wrongly
 // costs time and changes no result.
+import { sameContent, writeContent } from "./contents";
 import { count } from "./counters";
-import { FrameBit, sameContent, wordOf, writeContent } from "./frames";
+import { FrameBit, wordOf } from "./frames";
 import { Counter } from "./generated/constants";
 import { reserve } from "./heap";
 import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT, TARGET_MASK } from "./layout";

@@ -3,7 +3,7 @@
 import { reserve } from "./heap";
 import { DIRECTORY_BYTES, LEAF_HEADER_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, VMA_READ_ONLY } from "./layout";
 
-/** Behind it LEAF_CACHE entries { page >> 9, plus 1: u32 | leaf: u32 }: most walks end there. */
+/** Behind it CACHE_ENTRIES entries { page >> 18, plus 1: u32 | the directory of its leaves: u32 }: walks begin there. */
 @unmanaged
 export class Root {
 	top: usize;
@@ -18,6 +18,10 @@ const CACHE_ENTRIES: u32 = 64;
 // @ts-ignore: decorator
 @inline
 const TOP_SHIFT: u32 = 27;
+/** Pages below an entry of a directory whose entries are directories of leaves, as a power of two. */
+// @ts-ignore: decorator
+@inline
+const CACHED_SHIFT: u32 = 18;
 
 /** `strategies`: of a TDP table; 0 for a primary one. */
 export function makeRoot(strategies: u32): Root {
@@ -37,17 +41,20 @@ function entryOf(node: usize, page: u64, shift: u32): usize {
 // @ts-ignore: decorator
 @inline
 function cacheOf(root: Root, page: u64): usize {
-	return changetype<usize>(root) + offsetof<Root>() + ((<usize>(page >> LEVEL_BITS) & (CACHE_ENTRIES - 1)) << 3);
+	return changetype<usize>(root) + offsetof<Root>() + ((<usize>(page >> CACHED_SHIFT) & (CACHE_ENTRIES - 1)) << 3);
 }
 
-/** The leaf of a page; 0 where there is none. */
-function findLeaf(root: Root, page: u64): usize {
+/** The directory that has a page's leaf; 0 where there is none. Noted in the cache. */
+function findDirectory(root: Root, page: u64): usize {
 	let node = root.top;
-	for (let shift = TOP_SHIFT; shift > 0; shift -= LEVEL_BITS) {
+	for (let shift = TOP_SHIFT; shift >= CACHED_SHIFT; shift -= LEVEL_BITS) {
 		const below = <usize>load<u32>(entryOf(node, page, shift));
 		if (below <= VMA_READ_ONLY) return 0;
 		node = below;
 	}
+	const cached = cacheOf(root, page);
+	store<u32>(cached, <u32>(page >> CACHED_SHIFT) + 1);
+	store<u32>(cached, <u32>node, 4);
 	return node;
 }
 
@@ -80,14 +87,11 @@ function makeLeaf(root: Root, page: u64): usize {
 @inline
 export function leafOf(root: Root, page: u64): usize {
 	const cached = cacheOf(root, page);
-	const key = <u32>(page >> LEVEL_BITS) + 1;
-	if (load<u32>(cached) == key) return <usize>load<u32>(cached, 4);
-	const leaf = findLeaf(root, page);
-	if (leaf != 0) {
-		store<u32>(cached, key);
-		store<u32>(cached, <u32>leaf, 4);
-	}
-	return leaf;
+	const isCached = load<u32>(cached) == <u32>(page >> CACHED_SHIFT) + 1;
+	const directory = isCached ? <usize>load<u32>(cached, 4) : findDirectory(root, page);
+	if (directory == 0) return 0;
+	const leaf = <usize>load<u32>(entryOf(directory, page, LEVEL_BITS));
+	return leaf <= VMA_READ_ONLY ? 0 : leaf;
 }
 
 /** Where the first word of a page stands in its leaf. */

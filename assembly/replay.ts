@@ -10,6 +10,7 @@ import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
 import { access, argument, code, operate } from "./operations";
 import { suspect } from "./oracle";
 import { l1Bytes, l1SetBytes, l1Sets, l1Shift, l1Ways, setIndex, tagOf, toFront } from "./tlb";
+import { judge, touch } from "./touch";
 import { setEvent, strategies, Vcpu } from "./world";
 
 /** The next record of the block, and its number in the trace. */
@@ -50,8 +51,11 @@ export function replay(): u32 {
 	let index = next;
 	let accesses: u64 = 0;
 	let writes: u64 = 0;
+	let misses: u64 = 0;
 	let stop: u32 = Stop.end;
+	let untouched = index;
 	for (; index < count; index++) {
+		if (index == untouched) untouched = touch(index, count);
 		const op: u32 = opWide ? load<u32>(opAt + ((<usize>index) << 2)) : load<u8>(opAt + index);
 		const kind = op & 7;
 		const agent = agentAt(op >> AGENT_SHIFT);
@@ -87,6 +91,7 @@ export function replay(): u32 {
 			at += stride;
 		}
 		if (missed == 0) continue;
+		misses++;
 		setEvent(firstSequence + index);
 		for (let rest = missed; rest != 0; rest &= rest - 1) {
 			const counter = fastMisses + ((<usize>ctz(rest)) << 3);
@@ -95,6 +100,7 @@ export function replay(): u32 {
 		guestAccess(vcpu, page, kind, Hint.derive, missed);
 	}
 	next = index;
+	judge(accesses, misses);
 	addFastAccesses(accesses);
 	countAllBy(Counter.accesses_guestWrite, writes);
 	countAllBy(Counter.accesses_guestRead, accesses - writes);

@@ -1,6 +1,7 @@
 // One translation of a guest access: TLB, then the two-dimensional walk, whose last entry is the SPTE.
+
+import { writeContent } from "./contents";
 import { count } from "./counters";
-import { writeContent } from "./frames";
 import { Counter } from "./generated/constants";
 import { FRAME_SHIFT, SpteBit, TlbBit } from "./layout";
 import { observe, suspect } from "./oracle";

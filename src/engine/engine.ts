@@ -11,7 +11,7 @@ import { LOG_ENTRY_BYTES, RULES, Stop } from "./boundary.js";
 import { failureError } from "./failure.js";
 
 /** release: SIMD; scalar: without; debug: with assertions. */
-export type Build = "release" | "scalar" | "debug";
+export type Build = "release" | "scalar" | "debug" | "profile";
 
 /** What a world is made of. */
 export interface WorldSetup {
@@ -53,6 +53,7 @@ interface Exports extends Record<string, unknown> {
 	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
 	start(sets1: number, ways1: number, sets2: number, ways2: number): void;
 	payloadBuffer(bytes: number): number;
+	checksum(bytes: number): number;
 	decode(bytes: number, events: number, firstSequence: number, maxEntries: number, maxString: number): number;
 	run(): number;
 	runLogged(): number;
@@ -179,6 +180,11 @@ export class Engine {
 	/** Where the payload of a block goes; valid until the next call. @throws LimitError */
 	payload(bytes: number, where: string): Uint8Array {
 		return this.guard(where, () => this.bytes(this.#exports.payloadBuffer(bytes), bytes));
+	}
+
+	/** CRC-32C of the payload's bytes. */
+	checksum(bytes: number): number {
+		return this.#exports.checksum(bytes) >>> 0;
 	}
 
 	/** Find and check the columns of the payload. @throws BadInputError, LimitError */

@@ -1,7 +1,7 @@
 // Blocks of a trace into engines: a payload is read straight into the first one's memory and copied to the others', if there are any, and each
 // engine is called once a block, and once more behind each mark that begins a phase.
 import type { Block, TraceReader } from "../trace/reader.js";
-import { BlockType } from "../trace/wire.js";
+import { BlockType, Codec } from "../trace/wire.js";
 import type { Engine } from "./engine.js";
 
 /** What has been fed so far. */
@@ -33,15 +33,20 @@ export function feed(trace: TraceReader, engines: readonly Engine[], listener: F
 	return fed;
 }
 
+/** Read a block's payload into an engine's memory, which has the faster checksum too. @throws BadInputError, LimitError */
+export function readInto(engine: Engine, trace: TraceReader, block: Block, where: string): Uint8Array {
+	const target = engine.payload(block.rawLength, where);
+	trace.readPayload(block, target, "caller");
+	if (block.codec === Codec.none && engine.checksum(block.rawLength) !== block.payloadCrc32c) throw trace.wrongChecksum(block);
+	return target;
+}
+
 function feedBlock(trace: TraceReader, block: Block, engines: readonly Engine[], listener: FeedListener, fed: Fed): void {
 	const where = trace.where(block);
 	let first: Uint8Array | undefined;
 	for (const engine of engines) {
-		const target = engine.payload(block.rawLength, where);
-		if (first === undefined) {
-			trace.readPayload(block, target);
-			first = target;
-		} else target.set(first);
+		if (first === undefined) first = readInto(engine, trace, block, where);
+		else engine.payload(block.rawLength, where).set(first);
 	}
 	const started = performance.now();
 	for (const engine of engines) engine.decode(block, trace.limits, where);

@@ -107,7 +107,7 @@ const fraction: Bound = { least: 0, most: 1, whole: false };
 export const BOUNDS = {
 	vms: { least: 1, most: 1024, whole: true },
 	vcpus: { least: 1, most: 1024, whole: true },
-	pages: { least: 1, most: 2 ** 27, whole: true },
+	pages: { least: 1, most: 2 ** 25, whole: true },
 	hot: { least: 1, most: 2 ** 20, whole: true },
 	cold: fraction,
 	exponent: { least: 0, most: 8, whole: false },
@@ -119,8 +119,8 @@ export const BOUNDS = {
 	contents: { least: 1, most: 2 ** 31, whole: true },
 } as const satisfies Partial<Record<keyof Workload, Bound>>;
 
-/** Pages of all VMs, at most: the engine knows 2^28 frames. */
-const MOST_PAGES = 2 ** 27;
+/** Pages of all VMs, at most: twice as many frames are as many as the engine knows. */
+const MOST_PAGES = 2 ** 25;
 /** Pages of the alias table of Zipf's law. */
 const MOST_ZIPF_PAGES = 2 ** 22;
 /** vCPUs of all VMs. */

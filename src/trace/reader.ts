@@ -161,8 +161,12 @@ export class TraceReader {
 		if (this.#input.read(target, block.payloadOffset) < target.length) {
 			throw this.#cut(block.offset, block.index);
 		}
-		if (verify && crc32c(target) !== block.payloadCrc32c)
-			throw this.#bad({ offset: block.offset, what: `block ${block.index} has a wrong checksum` });
+		if (verify && crc32c(target) !== block.payloadCrc32c) throw this.wrongChecksum(block);
+	}
+
+	/** What a block with a wrong checksum is, for a caller that held it against the payload itself. */
+	wrongChecksum(block: Block): BadInputError | LimitError {
+		return this.#bad({ offset: block.offset, what: `block ${block.index} has a wrong checksum` });
 	}
 
 	/** A block's payload, after its codec; valid until the next call. @throws BadInputError */

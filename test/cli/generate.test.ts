@@ -38,7 +38,7 @@ describe("generate", () => {
 		["a negative seed", ["zipf", "-o", "x", "--seed=-1"], /--seed/],
 		["a fraction above one", ["zipf", "-o", "x", "--writes", "1.5"], /not a number from 0 to 1: 1\.5 \(--writes\)/],
 		["fractions above one together", ["zipf", "-o", "x", "--merges", "0.7", "--host", "0.7"], /more than all of them/],
-		["too much memory", ["uniform", "-o", "x", "--vms", "100", "--pages", "100000000"], /pages in all, more than/],
+		["too much memory", ["uniform", "-o", "x", "--vms", "100", "--pages", "30000000"], /pages in all, more than/],
 		["more hot pages than pages", ["hits", "-o", "x", "--pages", "4"], /32 hot pages of 4/],
 		["a block of no records", ["hits", "-o", "x", "--block", "0"], /--block/],
 		["no trace to repeat", ["repeat", "-o", "x"], /no trace to repeat/, /--from/],

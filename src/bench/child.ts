@@ -1,0 +1,149 @@
+// One measurement in a process of its own: what it is told as JSON in its argument, it answers as JSON on standard output. Fresh processes,
+// because where V8 places code and which build of it runs is decided anew in each (docs/performance.md).
+import { COUNTER_PATHS } from "../counters.js";
+import { type Build, defaultBuild, Engine } from "../engine/engine.js";
+import { readInto } from "../engine/feed.js";
+import { replayTrace } from "../engine/replay.js";
+import { DEFAULT_MACHINE, setsOf } from "../machine/machine.js";
+import { ReferenceModel } from "../model/replay.js";
+import { STRATEGIES } from "../strategies/index.js";
+import type { Strategy } from "../strategies/steps.js";
+import { openTrace } from "../trace/reader.js";
+import { records } from "../trace/records.js";
+import { BlockType } from "../trace/wire.js";
+
+export interface Task {
+	/** engine: blocks one by one, their parts timed apart. replay: as the commands do it. model: the reference model. */
+	readonly mode: "engine" | "replay" | "model";
+	readonly trace: string;
+	readonly strategies: readonly string[];
+	readonly check: boolean;
+	/** Blocks that begin before this event are replayed and not timed. */
+	readonly skip: number;
+	readonly build?: Build;
+}
+
+export interface Measured {
+	/** Events that were timed. */
+	readonly events: number;
+	/** Seconds of these: all in all, and of the parts where they were timed apart. */
+	readonly seconds: number;
+	/** Processor time of the whole process meanwhile: what a busy machine does not stretch. */
+	readonly cpuSeconds: number;
+	readonly readSeconds: number;
+	readonly decodeSeconds: number;
+	readonly engineSeconds: number;
+	readonly memoryBytes: number;
+	/** Of the first strategy, over all events; those that are not 0. */
+	readonly counters: Readonly<Record<string, number>>;
+}
+
+interface Start {
+	readonly at: number;
+	readonly cpu: NodeJS.CpuUsage;
+}
+
+function start(): Start {
+	return { at: performance.now(), cpu: process.cpuUsage() };
+}
+
+function since({ at, cpu }: Start): { seconds: number; cpuSeconds: number } {
+	const { user, system } = process.cpuUsage(cpu);
+	return { seconds: (performance.now() - at) / 1000, cpuSeconds: (user + system) / 1e6 };
+}
+
+function named(counters: BigUint64Array | undefined): Record<string, number> {
+	return Object.fromEntries(
+		COUNTER_PATHS.map((path, at) => [path, Number(counters?.[at] ?? 0n)] as const).filter(([, value]) => value !== 0),
+	);
+}
+
+function strategiesOf(names: readonly string[]): Strategy[] {
+	return names.map((name) => {
+		const found = STRATEGIES.find((strategy) => strategy.name === name);
+		if (found === undefined) throw new Error(`no strategy ${name}`);
+		return found;
+	});
+}
+
+function byParts(task: Task): Measured {
+	const trace = openTrace(task.trace);
+	const engine = new Engine(task.build ?? defaultBuild());
+	const { copiesRecorded } = trace.header;
+	engine.begin({ strategies: strategiesOf(task.strategies), machine: DEFAULT_MACHINE, check: task.check, copiesRecorded });
+	let events = 0;
+	let readSeconds = 0;
+	let decodeSeconds = 0;
+	let engineSeconds = 0;
+	let began = start();
+	let timed = false;
+	for (const block of trace.blocks()) {
+		if (block.type !== BlockType.events) continue;
+		if (!timed && block.firstSequence >= task.skip) {
+			timed = true;
+			began = start();
+		}
+		const where = trace.where(block);
+		const t0 = performance.now();
+		readInto(engine, trace, block, where);
+		const t1 = performance.now();
+		engine.decode(block, trace.limits, where);
+		const t2 = performance.now();
+		while (engine.run(where));
+		const t3 = performance.now();
+		if (!timed) continue;
+		events += block.events;
+		readSeconds += (t1 - t0) / 1000;
+		decodeSeconds += (t2 - t1) / 1000;
+		engineSeconds += (t3 - t2) / 1000;
+	}
+	const times = since(began);
+	const counters = named(engine.counters()[0]);
+	return { events, ...times, readSeconds, decodeSeconds, engineSeconds, memoryBytes: engine.memoryBytes, counters };
+}
+
+function whole(task: Task): Measured {
+	const trace = openTrace(task.trace);
+	let began = start();
+	let times = since(began);
+	let before = 0;
+	const result = replayTrace(
+		trace,
+		{ strategies: strategiesOf(task.strategies), machine: DEFAULT_MACHINE, check: task.check, build: task.build },
+		(events) => {
+			if (before === 0 && task.skip > 0 && events >= task.skip) {
+				began = start();
+				before = events;
+			}
+			times = since(began);
+		},
+	);
+	const events = result.events - before;
+	const none = { readSeconds: 0, decodeSeconds: 0, engineSeconds: 0 };
+	return { events, ...times, ...none, memoryBytes: result.peakMemoryBytes, counters: named(result.strategies[0]?.counters) };
+}
+
+function byModel(task: Task): Measured {
+	const trace = openTrace(task.trace);
+	const { l1, l2 } = DEFAULT_MACHINE.tlb;
+	const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
+	const { guestLevels, hostLevels } = DEFAULT_MACHINE;
+	const { copiesRecorded } = trace.header;
+	const models = strategiesOf(task.strategies).map(
+		(strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded }),
+	);
+	let began = start();
+	let events = 0;
+	for (const { record, sequence } of records(trace, { observations: false })) {
+		if (sequence === task.skip) began = start();
+		if (sequence >= task.skip) events++;
+		for (const model of models) model.replay(record, sequence);
+	}
+	const times = since(began);
+	const none = { readSeconds: 0, decodeSeconds: 0, engineSeconds: 0, memoryBytes: 0 };
+	return { events, ...times, ...none, counters: named(models[0]?.world.counters) };
+}
+
+const task = JSON.parse(process.argv[2] ?? "{}") as Task;
+const run = { engine: byParts, replay: whole, model: byModel }[task.mode];
+process.stdout.write(JSON.stringify(run(task)));
