@@ -6,10 +6,10 @@ import { breakOrReuse } from "./cow";
 import { countExitAt } from "./exits";
 import { isShared } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
-import { populateHuge, setLeaf } from "./huge";
-import { Bit, NO_PAGE, SpteBit } from "./layout";
+import { isHuge, populateHuge, setLeaf } from "./huge";
+import { Bit, NO_PAGE, SpteBit, TARGET_MASK } from "./layout";
 import { logExit, logging } from "./log";
-import { observe, suspect } from "./oracle";
+import { holdGup, observe, suspect, suspectOne } from "./oracle";
 import { makeRecord } from "./pagetable";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
@@ -233,6 +233,7 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 	const vm = vcpu.vm;
 	const write = isWrite(access);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).inFlight = false;
+	holdGup(vcpu, 0);
 	const page = hvaOf(vm, addressSpace, gfn);
 	if (page == NO_PAGE) {
 		countAll(write ? Counter.mmio_write : Counter.mmio_read);
@@ -257,6 +258,8 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 	if (write && isReadOnly(vm, addressSpace, gfn)) return;
 	if ((flags & FaultFlag.huge) != 0) populateHuge(vm.mm, page);
 	else if ((pteOf(vm.mm, page) & Bit.present) == 0) populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
+	const pte = pteOf(vm.mm, page);
+	if (permits(pte, write)) holdGup(vcpu, pte);
 }
 
 /** The fault in flight has made a copy itself. */
@@ -272,13 +275,17 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 	const derive = (flags & FaultFlag.deriveCopy) != 0;
 	const page = hvaOf(vm, addressSpace, gfn);
 	const emulated = write && isReadOnly(vm, addressSpace, gfn);
+	let gup = (flags & FaultFlag.lateSnapshot) != 0 ? 0 : vcpu.gup;
 	let copied = false;
 	if (page != NO_PAGE && !emulated) {
 		if ((flags & FaultFlag.huge) != 0) populateHuge(mm, page);
 		else if ((pteOf(mm, page) & Bit.present) == 0) populateNone(mm, page, write, false);
 		const pte = pteOf(mm, page);
-		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte))))
+		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte)))) {
 			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
+			gup = 0;
+		}
+		if (isHuge(mm, page)) gup = 0;
 	}
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		const state = vcpuState(vcpu, strategy);
@@ -288,19 +295,33 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 		if (emulated) count(strategy, Counter.vmexitsEmulated);
 		else {
 			if ((flags & FaultFlag.lateSnapshot) != 0) state.snapshot = vmState(vm, strategy).seq;
-			finishFault(vcpu, strategy, addressSpace, gfn, page, access, copied || state.ownCow);
+			finishFault(vcpu, strategy, addressSpace, gfn, page, access, copied || state.ownCow, state.ownCow ? 0 : gup);
 		}
 	}
+	holdGup(vcpu, 0);
 }
 
-function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, page: u64, access: u32, ownCow: bool): void {
+/**
+ * What a fault installs that nobody has told to retry: the page as it is mapped now, or what gup found at its begin if that is another by now, or had
+ * the right to write that is gone. Under a safe strategy `seq` or a bracket tells it (litmus e and i).
+ */
+function resultOfGup(strategy: u32, gup: u32, now: u32): u32 {
+	if (gup == 0 || (((gup ^ now) & TARGET_MASK) == 0 && (gup & ~now & Bit.writable) == 0)) return now;
+	suspectOne(strategy);
+	return gup;
+}
+
+function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, page: u64, access: u32, ownCow: bool, gup: u32): void {
 	const vm = vcpu.vm;
 	const write = isWrite(access);
 	const record = makeRecord(rootOf(vm, addressSpace), gfn);
 	const at = record + ((<usize>strategy) << 2);
-	const pte = pteOf(vm.mm, page);
+	let pte = pteOf(vm.mm, page);
 	let stale = staleBecause(vm, strategy, page, vcpuState(vcpu, strategy).snapshot, ownCow);
-	if (stale == Cause.firstTouch && !permits(pte, write)) stale = Cause.retryOther;
+	if (stale == Cause.firstTouch) {
+		pte = resultOfGup(strategy, gup, pte);
+		if (!permits(pte, write)) stale = Cause.retryOther;
+	}
 	if (stale != Cause.firstTouch) {
 		retried(vcpu, strategy, makeRecord(vm.root0, gfn) + ((<usize>strategy) << 2), gfn, stale);
 		return;

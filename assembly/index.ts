@@ -12,12 +12,13 @@ import { resetHost } from "./host";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
 import { argument, resetOperations } from "./operations";
-import { resetOracle, violationOf } from "./oracle";
+import { resetOracle } from "./oracle";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { reservePrograms, startSteps } from "./steps";
 import { setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
+import { keptViolations, listOfViolations } from "./violations";
 import { Mm, resetWorld, Vm } from "./world";
 
 /**
@@ -120,25 +121,13 @@ export function counters(): usize {
 	return settle();
 }
 
-/** A strategy's first violation of coherence: its rule (0 = none) and what belongs to it. */
-export function violationRule(strategy: u32): u32 {
-	return violationOf(strategy).rule;
+/** A strategy's violations of coherence: how many are kept, and where they stand, VIOLATION_WORDS each. */
+export function violationsKept(strategy: u32): u32 {
+	return keptViolations(strategy);
 }
 
-export function violationEvent(strategy: u32): f64 {
-	return <f64>violationOf(strategy).event;
-}
-
-export function violationGfn(strategy: u32): f64 {
-	return <f64>violationOf(strategy).gfn;
-}
-
-export function violationVm(strategy: u32): u32 {
-	return violationOf(strategy).vm;
-}
-
-export function violationVcpu(strategy: u32): u32 {
-	return violationOf(strategy).vcpu;
+export function violationList(strategy: u32): usize {
+	return listOfViolations(strategy);
 }
 
 /** Where vmexits happened (exits.ts): the first Range; 0: there is none. */

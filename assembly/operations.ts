@@ -26,7 +26,7 @@ import {
 import { hostAccess } from "./host";
 import { makeHuge, splitFirst, splitRange } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
-import { comparePages, suspect, suspectAll } from "./oracle";
+import { canReuseFrames, checkWriters, comparePages, suspectAll } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { clearPteAt, frameOf, populateNone, pteOf, setPte, writingAllowed } from "./primary";
 import { isBeyond, prepareMove } from "./sites";
@@ -185,7 +185,7 @@ function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) makeHuge(mm, at);
 	}
 	comparePages(mm, page, pages);
-	settleFreed(suspect == 0);
+	settleFreed(canReuseFrames());
 }
 
 function clearRange(mm: Mm, page: u64, last: u64): void {
@@ -203,7 +203,7 @@ function clearRange(mm: Mm, page: u64, last: u64): void {
 function exit(mm: Mm): void {
 	clearRange(mm, 0, PAGE_LIMIT);
 	comparePages(mm, 0, PAGE_LIMIT);
-	settleFreed(suspect == 0);
+	settleFreed(canReuseFrames());
 }
 
 /** gup(FOLL_PIN | FOLL_WRITE): a write fault where the PTE is not writable, then a reference on the page. Nothing where the VMA forbids it. */
@@ -225,7 +225,7 @@ function letGoOfPin(id: u64): void {
 	if (frame == 0) return;
 	remove(pinned, id);
 	unpin(frame - 1);
-	settleFreed(suspect == 0);
+	settleFreed(canReuseFrames());
 }
 
 /** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
@@ -348,6 +348,7 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	} else if (code == Code.ksmReplace) {
 		kind = Kind.ksmReplace;
 		countAll(Counter.ksmReplaces);
+		if ((recordFlags() & OpFlag.failed) == 0) checkWriters(mm, page);
 	} else if (code == Code.cow) {
 		kind = Kind.cow;
 		if ((recordFlags() & OpFlag.ownFault) != 0) noteOwnCow(vcpuFor(agent));

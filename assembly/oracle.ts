@@ -6,44 +6,39 @@
 // is `suspect` from then on: each of its accesses is held against the primary table as the reference model does it. To be suspected wrongly
 // costs time and changes no result.
 import { sameContent, writeContent } from "./contents";
-import { count } from "./counters";
-import { FrameBit, wordOf } from "./frames";
-import { Counter } from "./generated/constants";
-import { reserve } from "./heap";
+import { FrameBit, isShared, wordOf } from "./frames";
+import { Rule } from "./generated/constants";
 import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT, TARGET_MASK } from "./layout";
-import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
+import { findRecord, leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { pteOf } from "./primary";
 import { collect, Hit, hitAt, hitCount, hvaOf, Run, runAt } from "./slots";
-import { allStrategies, event, exists, Mm, rootOf, strategies, Vcpu, Vm } from "./world";
-
-/** The first violation of a strategy. rule: index into RULES of src/engine/boundary.ts; 0 = none. */
-@unmanaged
-export class Violation {
-	event: u64;
-	gfn: u64;
-	rule: u32;
-	vm: u32;
-	vcpu: u32;
-}
-// @ts-ignore: decorator
-@inline
-const FREED_PAGE: u32 = 1;
-// @ts-ignore: decorator
-@inline
-const OTHER_PAGE: u32 = 2;
-// @ts-ignore: decorator
-@inline
-const READ_ONLY_PAGE: u32 = 3;
+import { holdsWritable } from "./tlb";
+import { resetViolations, violateAccess, violateSpte } from "./violations";
+import { allStrategies, exists, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, VmState, vmState } from "./world";
 
 /** Strategies whose translations may be stale. */
 export let suspect: u32 = 0;
+/** vCPUs whose fault in flight has a frame from gup. */
+let held: u32 = 0;
 let checking: bool = true;
-let violations: usize = 0;
 
 export function resetOracle(check: bool): void {
 	suspect = 0;
+	held = 0;
 	checking = check;
-	violations = reserve(offsetof<Violation>() * strategies);
+	resetViolations(check);
+}
+
+/** Whether frames that are freed may be used again: no strategy may still translate to them, and no fault in flight install them. */
+export function canReuseFrames(): bool {
+	return suspect == 0 && held == 0;
+}
+
+/** The PTE that a fault in flight has from gup; 0: none. */
+export function holdGup(vcpu: Vcpu, pte: u32): void {
+	if (vcpu.gup != 0) held--;
+	if (pte != 0) held++;
+	vcpu.gup = pte;
 }
 
 export function suspectAll(): void {
@@ -55,19 +50,9 @@ export function suspectOne(strategy: u32): void {
 	suspect |= 1 << strategy;
 }
 
-export function violationOf(strategy: u32): Violation {
-	return changetype<Violation>(violations + <usize>strategy * offsetof<Violation>());
-}
-
-function violate(strategy: u32, rule: u32, vcpu: Vcpu, gfn: u64): void {
-	count(strategy, Counter.coherence_violations);
-	const first = violationOf(strategy);
-	if (first.rule != 0) return;
-	first.rule = rule;
-	first.event = event;
-	first.gfn = gfn;
-	first.vm = vcpu.vm.id;
-	first.vcpu = vcpu.id;
+/** More rights than the PTE has: of a KSM page or the zero page it is never more than reading (I-5). */
+function tooPermissive(frame: u32): Rule {
+	return isShared(frame) ? Rule.I_5 : Rule.I_3;
 }
 
 /** One access of a suspect strategy through a translation to `frame` (I-1, I-2, I-3). */
@@ -76,10 +61,10 @@ export function observe(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, 
 	const page = hvaOf(vcpu.vm, addressSpace, gfn);
 	const pte = page == NO_PAGE ? 0 : pteOf(vcpu.vm.mm, page);
 	const mapped = pte >> FRAME_SHIFT;
-	if ((wordOf(frame) & FrameBit.freed) != 0) violate(strategy, FREED_PAGE, vcpu, gfn);
-	else if ((pte & Bit.present) == 0) violate(strategy, OTHER_PAGE, vcpu, gfn);
-	else if (mapped != frame && (write || !sameContent(mapped, frame, strategy))) violate(strategy, OTHER_PAGE, vcpu, gfn);
-	else if (write && (pte & Bit.writable) == 0) violate(strategy, READ_ONLY_PAGE, vcpu, gfn);
+	if ((wordOf(frame) & FrameBit.freed) != 0) violateAccess(strategy, Rule.I_1, vcpu, gfn);
+	else if ((pte & Bit.present) == 0) violateAccess(strategy, Rule.I_2, vcpu, gfn);
+	else if (mapped != frame && (write || !sameContent(mapped, frame, strategy))) violateAccess(strategy, Rule.I_2, vcpu, gfn);
+	else if (write && (pte & Bit.writable) == 0) violateAccess(strategy, tooPermissive(frame), vcpu, gfn);
 	if (write) writeContent(frame, strategy);
 }
 
@@ -129,4 +114,81 @@ export function comparePages(mm: Mm, page: u64, pages: u64): void {
 	if (!exists(mm.firstVm) || page >= PAGE_LIMIT) return;
 	collect(mm, page, pages);
 	compareCollected();
+}
+
+/**
+ * An operation on [page, page + pages) has ended. Where no bracket of a VM is in progress any more, the SPTEs of what has ended since the last such
+ * moment must agree with the PTEs (I-1, I-2, I-3, I-5 at quiescence). They do unless the strategy is suspect.
+ */
+export function settleOperation(mm: Mm, page: u64, pages: u64): void {
+	if (!checking) return;
+	for (let vm = mm.firstVm; exists(vm); vm = vm.nextOfMm) {
+		for (let strategy: u32 = 0; strategy < strategies; strategy++) {
+			const state = vmState(vm, strategy);
+			if (state.inProgress == 0 && state.doubtEnd == 0 && ((suspect >> strategy) & 1) == 0) continue;
+			widenDoubt(state, page, page + pages);
+			if (state.inProgress != 0) continue;
+			if (((suspect >> strategy) & 1) != 0) inspect(vm, strategy, state.doubtStart, state.doubtEnd);
+			state.doubtEnd = 0;
+		}
+	}
+}
+
+function widenDoubt(state: VmState, start: u64, end: u64): void {
+	state.doubtStart = state.doubtEnd == 0 ? start : min<u64>(state.doubtStart, start);
+	state.doubtEnd = max<u64>(state.doubtEnd, end);
+}
+
+function inspect(vm: Vm, strategy: u32, start: u64, end: u64): void {
+	collect(vm.mm, start, end - start);
+	for (let index: u32 = 0; index < hitCount; index++) {
+		const hit: Hit = hitAt(index);
+		if (hit.vm != vm) continue;
+		for (let run: u32 = 0; run < hit.runs; run++) inspectRun(vm, strategy, runAt(hit.firstRun + run));
+	}
+}
+
+function inspectRun(vm: Vm, strategy: u32, run: Run): void {
+	const root = rootOf(vm, run.addressSpace);
+	const end = run.gfn + run.pages;
+	const stride = (<usize>root.words) << 2;
+	for (let at = nextPresent(root, run.gfn, end); at < end; at = nextPresent(root, at, end)) {
+		const next = leafEnd(at, end);
+		let word = recordIn(root, leafOf(root, at), at) + ((<usize>strategy) << 2);
+		for (; at < next; at++) {
+			const spte = load<u32>(word);
+			word += stride;
+			if ((spte & Bit.present) != 0) inspectSpte(vm, strategy, at, spte, pteOf(vm.mm, run.page + (at - run.gfn)));
+		}
+	}
+}
+
+function inspectSpte(vm: Vm, strategy: u32, gfn: u64, spte: u32, pte: u32): void {
+	const frame = spte >> FRAME_SHIFT;
+	if ((wordOf(frame) & FrameBit.freed) != 0) violateSpte(strategy, Rule.I_1, vm, gfn);
+	else if (((spte ^ pte) & TARGET_MASK) != 0) violateSpte(strategy, Rule.I_2, vm, gfn);
+	else if ((spte & ~pte & Bit.writable) != 0) violateSpte(strategy, tooPermissive(frame), vm, gfn);
+}
+
+/** The deciding memcmp of a merge: the PTE is read-only by now, so nobody may be able to write the page through an SPTE or a vCPU's TLB (I-9). */
+export function checkWriters(mm: Mm, page: u64): void {
+	const pte = pteOf(mm, page);
+	if (suspect == 0 || (pte & Bit.present) == 0 || (pte & Bit.writable) != 0) return;
+	collect(mm, page, 1);
+	for (let rest = suspect; rest != 0; rest &= rest - 1) {
+		const strategy = ctz(rest);
+		for (let index: u32 = 0; index < hitCount; index++) {
+			const hit: Hit = hitAt(index);
+			for (let run: u32 = 0; run < hit.runs; run++) checkRunWriters(hit.vm, strategy, runAt(hit.firstRun + run));
+		}
+	}
+}
+
+function checkRunWriters(vm: Vm, strategy: u32, run: Run): void {
+	const record = findRecord(rootOf(vm, run.addressSpace), run.gfn);
+	const need: u32 = Bit.present | Bit.writable;
+	let writer = record != 0 && (load<u32>(record + ((<usize>strategy) << 2)) & need) == need;
+	for (let vcpu = vm.firstVcpu; exists(vcpu) && !writer && run.addressSpace == 0; vcpu = vcpu.nextOfVm)
+		writer = holdsWritable(tlbOf(vcpu, strategy), run.gfn);
+	if (writer) violateSpte(strategy, Rule.I_9, vm, run.gfn);
 }

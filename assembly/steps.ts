@@ -4,17 +4,30 @@
 import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
 import { count, countAll, siteCounter } from "./counters";
 import { hold, release, settleFreed } from "./frames";
-import { Cause, Counter, Kind, OPERATION_KINDS, OpFlag, SiteCounter, STEP_LIST_BYTES, StepCode, StepParam } from "./generated/constants";
+import {
+	Cause,
+	Counter,
+	Kind,
+	OPERATION_KINDS,
+	OpFlag,
+	Rule,
+	SiteCounter,
+	STEP_LIST_BYTES,
+	StepCode,
+	StepParam,
+} from "./generated/constants";
 import { enlarge, give, reserve, take } from "./heap";
 import { flushThreads } from "./host";
 import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
 import { logging, logZap } from "./log";
-import { compareCollected, comparePages, suspect, suspectOne } from "./oracle";
-import { leafOf, makeRecord } from "./pagetable";
+import { canReuseFrames, compareCollected, comparePages, settleOperation, suspectOne } from "./oracle";
+import { findRecord, leafOf, makeRecord } from "./pagetable";
+import { pteOf } from "./primary";
 import { Extent, finishSite } from "./sites";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
+import { violateSpte } from "./violations";
 import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vcpuState, vmState } from "./world";
 
 /** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
@@ -168,6 +181,7 @@ export function commit(op: Operation): void {
 			else if (code == StepCode.unlock) unlocked = true;
 			// Before the unlock it is invalidate_page (1.0).
 			else if (code == StepCode.invalidateRange && !unlocked) invalidateRange(op, strategy);
+			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable) checkVisible(strategy);
 		}
 	}
 	if (((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);
@@ -175,7 +189,7 @@ export function commit(op: Operation): void {
 	if (op.kind == Kind.mremap) collect(op.mm, op.page, op.pages);
 	compareCollected();
 	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
-	settleFreed(suspect == 0);
+	settleFreed(canReuseFrames());
 }
 
 /** The old page is not freed before the end. In an operation of one piece nobody could tell. */
@@ -211,7 +225,8 @@ export function end(op: Operation): void {
 	}
 	if (op.committed) finishSite(op);
 	letGo(op);
-	settleFreed(suspect == 0);
+	settleOperation(op.mm, op.page, op.pages);
+	settleFreed(canReuseFrames());
 }
 
 /** The one callback that zaps, but counts nothing in progress and raises no sequence (2.1); counted as a start. */
@@ -340,13 +355,17 @@ function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpa
 	if (isHugeLeaf(leafOf(root, gfn), strategy)) return false;
 	const maps = (param & StepParam.mapWritable) != 0;
 	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (newWritable ? <u32>Bit.writable : 0);
-	if ((load<u32>(at) & Bit.present) != 0) {
+	const before = load<u32>(at);
+	if ((before & Bit.present) != 0) {
 		count(strategy, Counter.notifier_changePteEffective);
+		// Whether the PTE itself was read-only is the trace's business.
+		const wasReadOnly = (pteOf(op.mm, op.page) & Bit.writable) == 0;
+		if (wasReadOnly && (before & Bit.writable) != 0 && before >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_8, vm, gfn);
 		if (newWritable && !maps) {
 			zap(at, strategy, causeOfKind(op.kind), op.kind);
 			if (logging) logZap(root, gfn, strategy, at);
 		} else {
-			store<u32>(at, spte | (load<u32>(at) & SpteBit.established));
+			store<u32>(at, spte | (before & SpteBit.established));
 			count(strategy, Counter.spteChanged);
 			count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));
 		}
@@ -362,9 +381,32 @@ function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpa
 		count(strategy, refused);
 		return false;
 	}
+	const state = vmState(vm, strategy);
+	if (state.inProgress > ownBrackets(op, strategy, vm) && op.page >= state.hullStart && op.page < state.hullEnd)
+		violateSpte(strategy, Rule.I_6, vm, gfn);
 	store<u32>(at, spte | SpteBit.established);
 	count(strategy, Counter.notifier_changePteEstablished);
 	count(strategy, Counter.spteInstalled);
 	count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));
 	return false;
+}
+
+/** How many brackets of the operation are in progress in a VM. */
+function ownBrackets(op: Operation, strategy: u32, vm: Vm): u32 {
+	for (let index: u32 = 0; index < op.hitCount; index++) if (hitOf(op, index) == vm) return load<u32>(brackets(op, strategy));
+	return 0;
+}
+
+/** The new PTE is about to be visible and writable: no SPTE may lead to the old page any more (I-10). */
+function checkVisible(strategy: u32): void {
+	for (let index: u32 = 0; index < hitCount; index++) {
+		const hit = hitAt(index);
+		for (let at: u32 = 0; at < hit.runs; at++) {
+			const run = runAt(hit.firstRun + at);
+			const record = findRecord(rootOf(hit.vm, run.addressSpace), run.gfn);
+			if (record == 0) continue;
+			const spte = load<u32>(record + ((<usize>strategy) << 2));
+			if ((spte & Bit.present) != 0 && spte >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_10, hit.vm, run.gfn);
+		}
+	}
 }

@@ -5,7 +5,7 @@
 //
 // The ways of a set stand in order of use, the most recent first, so the order is the LRU state. A tag is page / sets: the set is known, so
 // 36-bit pages fit 32 bits from 16 sets on. Free ways are at the end, with a tag that no page has.
-import { NO_TAG } from "./layout";
+import { Bit, NO_TAG } from "./layout";
 
 @unmanaged
 export class Tlb {
@@ -163,6 +163,17 @@ export function fill(tlb: Tlb, page: u64, entry: u32): void {
 @inline
 export function amendFirst(tlb: Tlb, page: u64, entry: u32): void {
 	store<u32>(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes + ((<usize>l1Ways) << 2), entry);
+}
+
+/** Whether an entry lets a page be written; the order of use stays. */
+export function holdsWritable(tlb: Tlb, page: u64): bool {
+	const first = peek(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes, l1Ways, tagOf(page, l1Sets, l1Shift));
+	return ((first | peek(l2Set(tlb, page), l2Ways, tagOf(page, l2Sets, l2Shift))) & Bit.writable) != 0;
+}
+
+function peek(at: usize, ways: u32, tag: u32): u32 {
+	const way = wayOf(at, ways, tag);
+	return way == ways ? 0 : load<u32>(at + ((<usize>ways + <usize>way) << 2));
 }
 
 /** INVLPG, or what an access that faulted does to its own entry. */

@@ -46,6 +46,9 @@ export class VmState {
 	/** Union of the ranges in progress, hva pages [start, end); never shrinks until inProgress is 0. */
 	hullStart: u64;
 	hullEnd: u64;
+	/** hva pages [start, end) of operations that ended while a bracket was in progress: their SPTEs are yet to be inspected (oracle.ts). */
+	doubtStart: u64;
+	doubtEnd: u64;
 	/** mmu_invalidate_seq. */
 	seq: u32;
 	/** mmu_invalidate_in_progress. */
@@ -59,6 +62,8 @@ export class Vcpu {
 	l1: usize;
 	/** Strategies in which an access of this vCPU is pending. */
 	pending: u32;
+	/** The PTE that gup found at the begin of the fault in flight; 0: gup comes back at its end. */
+	gup: u32;
 	id: u32;
 	vm: Vm;
 	nextOfVm: Vcpu;

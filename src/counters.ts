@@ -1,5 +1,6 @@
 // The counters of a replay: one flat list of dotted paths, the same for the engine, the reference model and the reports.
 // Each is a u64, an exact sum that does not depend on order. What they mean: docs/counters.md; their names are the compare JSON's.
+import { RULES } from "./coherence.js";
 import { VMEXIT_CAUSES, ZAP_CAUSES } from "./trace/kinds.js";
 
 /** Call sites of `bySite`, by the name of the cause; those before memslot are the operations with a step table, in OperationKind order. */
@@ -93,6 +94,7 @@ export const COUNTER_PATHS: readonly string[] = [
 	"walk.memoryReferences",
 	"walk.pscHits",
 	"coherence.violations",
+	...RULES.map((rule) => `coherence.byRule.${rule}`),
 ];
 
 const INDEX = new Map(COUNTER_PATHS.map((path, index) => [path, index]));

@@ -1,5 +1,6 @@
 // mmreplay replay: one trace under one strategy, phase by phase.
 import type { Command } from "commander";
+import type { Violation } from "../coherence.js";
 import { COUNTER_PATHS } from "../counters.js";
 import { UsageError } from "../errors.js";
 import {
@@ -97,6 +98,7 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 				...(plain ? prose.map((line) => `# ${line}`) : prose),
 				...tableLines(totals(one.counters, complete), voice.columns, voice.color),
 				...(result.phases.length === 0 ? [] : ["", ...tableLines(phaseTable(replayed), voice.columns, voice.color)]),
+				...(one.violations.length === 0 ? [] : ["", ...tableLines(violationTable(one.violations), voice.columns, voice.color)]),
 			].join("\n")}\n`,
 		);
 	}
@@ -140,5 +142,18 @@ function phaseTable({ result }: Replayed): Table {
 			label,
 			...PHASE_COLUMNS.map((path) => String(counterOf(counters[0] ?? new BigUint64Array(0), path))),
 		]),
+	};
+}
+
+/** Those that are kept; the counter has them all. */
+function violationTable(violations: readonly Violation[]): Table {
+	return {
+		columns: [
+			{ title: "event", align: "right" },
+			{ title: "rule", align: "left" },
+			{ title: "agent", align: "left" },
+			{ title: "address", align: "right" },
+		],
+		rows: violations.map(({ event, rule, agent, address }) => [String(event), rule, agent, `0x${address.toString(16)}`]),
 	};
 }

@@ -81,8 +81,8 @@ export const LOGGED_COUNTERS = [
 ] as const;
 export type LoggedCounter = (typeof LOGGED_COUNTERS)[number];
 
-/** Rules of coherence (kernel.md section 6), by the engine's number. */
-export const RULES = ["", "I-1", "I-2", "I-3"] as const;
+/** Words (u32) of a violation in the engine's list: event and page (low, high), rule, kind of agent, its mm or vm, its vCPU or thread. */
+export const VIOLATION_WORDS = 8;
 
 /** Strategies in one pass: each has a bit of a 32-bit mask. */
 export const MAX_STRATEGIES = 32;

@@ -2,13 +2,15 @@
 // The memory is the instance's own and grows: after any call into it, views of it are taken anew. An instance is reset, not made again.
 import { readFileSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
+import type { Violation } from "../coherence.js";
 import { COUNTER_PATHS } from "../counters.js";
 import { BadInputError } from "../errors.js";
 import { type Machine, setsOf } from "../machine/machine.js";
 import { type ArchitecturalState, ENTRY_WORDS } from "../state.js";
 import { encodeStrategy, type Strategy } from "../strategies/steps.js";
-import { LOG_ENTRY_BYTES, RULES, Stop } from "./boundary.js";
+import { LOG_ENTRY_BYTES, Stop, VIOLATION_WORDS } from "./boundary.js";
 import { failureError } from "./failure.js";
+import { readViolations } from "./violations.js";
 
 /** release: SIMD; scalar: without; debug: with assertions. */
 export type Build = "release" | "scalar" | "debug" | "profile";
@@ -24,16 +26,6 @@ export interface WorldSetup {
 	readonly check: boolean;
 	/** Cap of the memory in bytes; 4 GiB by default. */
 	readonly memoryBytes?: number | undefined;
-}
-
-/** The first violation of a strategy. */
-export interface Violation {
-	readonly event: number;
-	/** A rule of kernel.md section 6. */
-	readonly rule: string;
-	readonly agent: string;
-	/** gpa in bytes. */
-	readonly address: number;
 }
 
 /** vmexits in a piece of a VM's memory. */
@@ -68,11 +60,8 @@ interface Exports extends Record<string, unknown> {
 	markLabelBytes(): number;
 	counters(): number;
 	exitRanges(): number;
-	violationRule(strategy: number): number;
-	violationEvent(strategy: number): number;
-	violationGfn(strategy: number): number;
-	violationVm(strategy: number): number;
-	violationVcpu(strategy: number): number;
+	violationsKept(strategy: number): number;
+	violationList(strategy: number): number;
 	mmAfter(at: number): number;
 	mmId(at: number): number;
 	vmAfter(at: number): number;
@@ -279,16 +268,10 @@ export class Engine {
 		return found.sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
 	}
 
-	violation(strategy: number): Violation | null {
-		const exports = this.#exports;
-		const rule = exports.violationRule(strategy);
-		if (rule === 0) return null;
-		return {
-			event: exports.violationEvent(strategy),
-			rule: RULES[rule] ?? "",
-			agent: `vm${exports.violationVm(strategy) >>> 0} vcpu${exports.violationVcpu(strategy) >>> 0}`,
-			address: exports.violationGfn(strategy) * 4096,
-		};
+	/** A strategy's violations of coherence in their order, the first VIOLATIONS_KEPT. */
+	violations(strategy: number): Violation[] {
+		const kept = this.#exports.violationsKept(strategy) >>> 0;
+		return readViolations(new Uint32Array(this.#memory.buffer, this.#exports.violationList(strategy) >>> 0, kept * VIOLATION_WORDS));
 	}
 
 	/** A strategy's state, for its digest. */

@@ -1,11 +1,12 @@
 // A trace replayed under several strategies side by side: one decode, one primary world, counters and final state of each strategy.
+import type { Violation } from "../coherence.js";
 import { LimitError } from "../errors.js";
 import type { Machine } from "../machine/machine.js";
 import { stateDigest } from "../state.js";
 import { OPERATION_KINDS, type Strategy } from "../strategies/steps.js";
 import type { TraceReader } from "../trace/reader.js";
 import { MAX_STRATEGIES } from "./boundary.js";
-import { type Build, defaultBuild, Engine, type ExitRange, type Violation } from "./engine.js";
+import { type Build, defaultBuild, Engine, type ExitRange } from "./engine.js";
 import { feed } from "./feed.js";
 import { type IntervalReplay, Intervals } from "./intervals.js";
 
@@ -24,8 +25,8 @@ export interface StrategyReplay {
 	readonly name: string;
 	/** In the order of COUNTER_PATHS. */
 	readonly counters: BigUint64Array;
-	/** The first one found. */
-	readonly violation: Violation | null;
+	/** What the oracle found, in its order: the first VIOLATIONS_KEPT. */
+	readonly violations: readonly Violation[];
 	/** sha256 of the counters and the final architectural state (src/state.ts). */
 	readonly digest: string;
 }
@@ -152,7 +153,7 @@ function strategyReplays(options: ReplayOptions, groups: readonly Group[], final
 		const counters = final[place];
 		if (group === undefined || counters === undefined) throw new RangeError(`strategy ${name} was not replayed`);
 		const index = group.members.indexOf(place);
-		return { name, counters, violation: group.engine.violation(index), digest: stateDigest(group.engine.state(index)) };
+		return { name, counters, violations: group.engine.violations(index), digest: stateDigest(group.engine.state(index)) };
 	});
 }
 

@@ -3,9 +3,10 @@ import { Access, FaultFlag, Hint } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
 import { populateHuge, setLeaf, splitFirst } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { observe } from "./oracle.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Vm } from "./vm.js";
-import type { Vcpu, World } from "./world.js";
+import type { Flight, Vcpu, World } from "./world.js";
 
 export const isWrite = (access: Access): boolean =>
 	access === Access.guestWrite || access === Access.hostWrite || access === Access.deviceWrite;
@@ -39,19 +40,6 @@ function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Ac
 	return true;
 }
 
-/** The oracle at one access: the page behind the translation is the page that the host maps there, or has its content. */
-function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame: Frame, write: boolean): void {
-	const agent = `vm${vcpu.vm.id} vcpu${vcpu.id}`;
-	const page = vcpu.vm.hva(as, gfn);
-	const pte = page === undefined ? undefined : vcpu.vm.mm.get(page);
-	if (frame.freed) world.violate("I-1", agent, gfn);
-	else if (pte === undefined) world.violate("I-2", agent, gfn);
-	else if (pte.frame !== frame && (write || pte.frame.content !== frame.content)) world.violate("I-2", agent, gfn);
-	else if (write && !pte.writable) world.violate("I-3", agent, gfn);
-	// The PTE's dirty bit is the causes' business: what a strategy lets through must not decide what write_protect_page does.
-	if (write) world.frames.write(frame);
-}
-
 /**
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`.
@@ -79,7 +67,7 @@ function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): 
 }
 
 /** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
-function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pte): void {
+function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
 	world.count("vmexitsFixed");
 	vcpu.loop = -1;
 	setLeaf(world, vcpu.vm, as, gfn, page, pte);
@@ -233,11 +221,22 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		observe(world, vcpu, as, gfn, spte.frame, write);
 	} else {
 		countExit(world, vcpu, as, gfn, access);
-		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false };
+		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false, gup: null };
 	}
 	if (write && vm.readOnly(as, gfn)) return;
 	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
 	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
+	const pte = vm.mm.get(page);
+	if (vcpu.flight !== null && pte !== undefined && (!write || pte.writable)) vcpu.flight.gup = { frame: pte.frame, writable: pte.writable };
+}
+
+/**
+ * What a fault installs that nobody has told to retry: the page as it is mapped now, or what gup found at its begin if that is another by now, or had
+ * the right to write that is gone. Under a safe strategy `seq` or a bracket tells it (litmus e and i).
+ */
+function resultOfGup(vm: Vm, page: number, { gup, ownCow }: Flight, now: Pte | undefined): Pick<Pte, "frame" | "writable"> | undefined {
+	if (gup === null || ownCow || vm.mm.isHuge(page)) return now;
+	return gup.frame !== now?.frame || (gup.writable && !now.writable) ? gup : now;
 }
 
 /** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
@@ -254,18 +253,17 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	}
 	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
 	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
-	let ownCow = flight?.ownCow ?? false;
 	const pte = vm.mm.get(page);
-	if (write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero)))
-		ownCow = breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse) || ownCow;
+	const breaks = write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero));
+	const copied = breaks && breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse);
 	if (flight === null) return;
-	const snapshot = (flags & FaultFlag.lateSnapshot) !== 0 ? vm.seq : flight.snapshot;
-	const stale = staleBecause(vm, page, snapshot, ownCow);
+	const late = (flags & FaultFlag.lateSnapshot) !== 0;
+	const stale = staleBecause(vm, page, late ? vm.seq : flight.snapshot, flight.ownCow || copied);
 	if (stale !== null) {
 		world.retried(vcpu, gfn, stale);
 		return;
 	}
-	const now = vm.mm.get(page);
+	const now = breaks || late ? vm.mm.get(page) : resultOfGup(vm, page, flight, vm.mm.get(page));
 	if (now === undefined || (write && !now.writable)) {
 		world.retried(vcpu, gfn, "retryOther");
 		return;

@@ -35,7 +35,7 @@ export function populateHuge(world: World, mm: Mm, page: number): void {
 }
 
 /** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf. */
-export function setLeaf(world: World, vm: Vm, as: number, gfn: number, page: number, pte: Pte): void {
+export function setLeaf(world: World, vm: Vm, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
 	const root = vm.root(as);
 	const first = vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
 	if (first === undefined) {
@@ -60,7 +60,7 @@ function dropHugeLeaf(world: World, vm: Vm, root: TdpRoot, gfn: number): void {
 	if (root.entry(gfn).huge && world.zapSpte(root, gfn, "other", null)) world.flushGuest(vm, null);
 }
 
-function setSpte(vm: Vm, as: number, gfn: number, pte: Pte, huge: boolean): void {
+function setSpte(vm: Vm, as: number, gfn: number, pte: Pick<Pte, "frame" | "writable">, huge: boolean): void {
 	const spte = vm.root(as).entry(gfn);
 	spte.frame = pte.frame;
 	spte.writable = pte.writable && !vm.readOnly(as, gfn);

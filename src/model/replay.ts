@@ -8,6 +8,7 @@ import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, po
 import type { Frame } from "./frames.js";
 import { splitFirst, splitOperation } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { checkWriters } from "./oracle.js";
 import { rangeChange, siteOperation, UNCHANGED } from "./sites.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
@@ -269,6 +270,7 @@ export class ReferenceModel {
 			}
 			case "ksmReplace":
 				world.count("ksmReplaces");
+				if (!failed) checkWriters(world, mm, page);
 				return openOperation("ksm-replace", mm, page, 1, () => (failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), flags)));
 			case "cow": {
 				if ((flags & OpFlag.ownFault) !== 0) {

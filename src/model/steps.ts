@@ -5,6 +5,7 @@ import { type ChangePte, isUnlockedAt, type OperationKind, type Step } from "../
 import type { ZapCause } from "../trace/kinds.js";
 import type { Frame } from "./frames.js";
 import type { Mm } from "./mm.js";
+import { checkVisible, settleOperation } from "./oracle.js";
 import type { Vm } from "./vm.js";
 import type { World } from "./world.js";
 
@@ -158,13 +159,19 @@ export function commitOperation(world: World, operation: Operation): void {
 	if (change.old !== undefined) world.frames.hold(change.old);
 	letGo(world, operation);
 	operation.change = change;
+	// Whether the PTE itself was read-only is the trace's business.
+	const wasReadOnly = operation.mm.get(operation.page)?.writable !== true;
 	for (const step of stepsOf(world, operation, "commit")) {
 		if (!runs(change, step)) continue;
 		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
-		else if (step.step === "change-pte") changePte(world, operation, change, step);
+		else if (step.step === "change-pte") changePte(world, operation, change, step, wasReadOnly);
 		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation, addressed(operation, change))) vm.seq++;
 		else if (step.step === "invalidate-range") invalidateRange(world, operation);
-		else if (step.step === "set-pte") change.apply();
+		else if (step.step === "set-pte") {
+			if (change.frame !== null && change.writable && (change.extent ?? "all") === "all")
+				checkVisible(world, operation.mm, operation.page, change.frame);
+			change.apply();
+		}
 	}
 }
 
@@ -192,6 +199,7 @@ export function endOperation(world: World, operation: Operation): void {
 	}
 	operation.change?.finish?.();
 	letGo(world, operation);
+	settleOperation(world, operation.mm, operation.page, operation.pages);
 }
 
 /** The notifier core is entered only for an mm that has a notifier (kernel.md 7). */
@@ -237,7 +245,7 @@ function invalidateRange(world: World, operation: Operation): void {
 }
 
 /** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */
-function changePte(world: World, operation: Operation, change: PrimaryChange, step: ChangePte): void {
+function changePte(world: World, operation: Operation, change: PrimaryChange, step: ChangePte, wasReadOnly: boolean): void {
 	if (step.unless === "replace-follows" && operation.replaceFollows) return;
 	const frame = change.frame;
 	if (frame === null || !hasNotifiers(world, operation)) return;
@@ -254,6 +262,7 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 			if (spte.frame !== null) {
 				flush = true;
 				world.count("notifier.changePteEffective");
+				if (wasReadOnly && spte.writable && spte.frame !== frame) world.violate("I-8", `vm${vm.id}`, run.gfn);
 				if (change.writable && step.writable !== "map") {
 					world.zapSpte(root, run.gfn, operation.cause, operation.site);
 				} else {
@@ -268,6 +277,8 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 				else if (change.writable && step.writable !== "map") refuse(world, "refusedWritable");
 				else if (!root.hasLeafTable(run.gfn)) refuse(world, "refusedNoTable");
 				else {
+					const own = operation.bracketed.filter((other) => other === vm).length;
+					if (vm.inHull(operation.page) && vm.inProgress > own) world.violate("I-6", `vm${vm.id}`, run.gfn);
 					spte.frame = frame;
 					spte.writable = change.writable;
 					spte.accessed = false;

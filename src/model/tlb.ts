@@ -43,6 +43,11 @@ class Level {
 		return entry;
 	}
 
+	/** Without using it. */
+	peek(space: number, page: number): Entry | undefined {
+		return this.#set(page).find((entry) => entry.page === page && entry.space === space);
+	}
+
 	fill(entry: Entry): void {
 		const set = this.#set(entry.page);
 		const at = set.findIndex((other) => other.page === entry.page && other.space === entry.space);
@@ -92,6 +97,11 @@ export class Tlb {
 	fill(space: number, page: number, frame: number, writable: boolean): void {
 		this.#l1.fill({ space, page, frame, writable });
 		this.#l2.fill({ space, page, frame, writable });
+	}
+
+	/** Whether an entry lets a page be written; the order of use stays. */
+	holdsWritable(space: number, page: number): boolean {
+		return [this.#l1, this.#l2].some((level) => level.peek(space, page)?.writable === true);
 	}
 
 	/** INVLPG, or what an access that faulted does to its own entry. */

@@ -95,6 +95,8 @@ export class Vm {
 	/** Union of the ranges in progress, hva pages [start, end); never shrinks until inProgress is 0. */
 	hullStart = 0;
 	hullEnd = 0;
+	/** hva pages of operations that ended while a bracket was in progress: their SPTEs are yet to be inspected (oracle.ts). */
+	doubt: { readonly page: number; readonly pages: number } | null = null;
 
 	constructor(id: number, mm: Mm) {
 		this.id = id;
@@ -146,12 +148,12 @@ export class Vm {
 	}
 
 	/** The gfns that an hva range backs, aliases and both address spaces included, clipped to the slots: runs [gfn, gfn + pages). */
-	runs(page: number, pages: number): { as: number; gfn: number; pages: number }[] {
+	runs(page: number, pages: number): { as: number; gfn: number; page: number; pages: number }[] {
 		const found = [];
 		for (const slot of this.#slots) {
 			const first = Math.max(page, slot.page);
 			const end = Math.min(page + pages, slot.page + slot.pages);
-			if (first < end) found.push({ as: slot.as, gfn: slot.gfn + (first - slot.page), pages: end - first });
+			if (first < end) found.push({ as: slot.as, gfn: slot.gfn + (first - slot.page), page: first, pages: end - first });
 		}
 		return found;
 	}

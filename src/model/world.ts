@@ -1,15 +1,16 @@
 // Everything one strategy's replay knows: frames, mms, VMs, vCPUs, TLBs, counters. The verbs are in steps.ts, fault.ts and replay.ts.
+import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
 import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
 import { Frames } from "./frames.js";
-import { HUGE_PAGES, Mm } from "./mm.js";
+import { HUGE_PAGES, Mm, type Pte } from "./mm.js";
 import { Tlb, type TlbGeometry } from "./tlb.js";
 import type { RetryCause, TdpRoot, Vm } from "./vm.js";
 import { Vm as VmState } from "./vm.js";
 
 /** A nested page fault between its begin and its end. */
-interface Flight {
+export interface Flight {
 	readonly as: number;
 	readonly gfn: number;
 	readonly access: Access;
@@ -17,6 +18,8 @@ interface Flight {
 	readonly snapshot: number;
 	/** The fault made a copy itself. */
 	ownCow: boolean;
+	/** What gup found at the begin, if the PTE had the right; null: it comes back at the end (kernel.md section 5, e and i). */
+	gup: Pick<Pte, "frame" | "writable"> | null;
 }
 
 export interface Vcpu {
@@ -30,15 +33,6 @@ export interface Vcpu {
 	loop: number;
 	/** KVM_REQ_TLB_FLUSH is pending. */
 	flushRequested: boolean;
-}
-
-/** The first thing found wrong, for the report. */
-export interface Violation {
-	readonly event: number;
-	readonly rule: string;
-	readonly agent: string;
-	/** gpa or hva in bytes. */
-	readonly address: number;
 }
 
 export interface WorldOptions {
@@ -63,7 +57,7 @@ export class World {
 	locked = -1;
 	/** Number of the cause being replayed. */
 	event = 0;
-	violation: Violation | null = null;
+	readonly violations: Violation[] = [];
 	/** vmexits by VM and 512 gfns: `vm.range`. */
 	readonly exits = new Map<string, number>();
 
@@ -123,9 +117,11 @@ export class World {
 		return [...this.vcpus.values()].filter((vcpu) => vcpu.vm === vm).sort((a, b) => a.id - b.id);
 	}
 
-	violate(rule: string, agent: string, page: number): void {
+	/** Something is wrong by a rule of kernel.md section 6, as `agent` met it at a page of his. */
+	violate(rule: Rule, agent: string, page: number): void {
 		this.count("coherence.violations");
-		this.violation ??= { event: this.event, rule, agent, address: page * 4096 };
+		this.count(`coherence.byRule.${rule}`);
+		if (this.violations.length < VIOLATIONS_KEPT) this.violations.push({ event: this.event, rule, agent, address: page * 4096 });
 	}
 
 	/** flush_tlb_page: every CPU of the mm. */

@@ -1,4 +1,5 @@
 // The comparison of one trace under several strategies: the document that `compare --json` prints, and what tables and sentences are made of.
+import { RULES } from "../coherence.js";
 import { type CounterTree, counterIndex, counterTree } from "../counters.js";
 import type { ReplayResult, StrategyReplay } from "../engine/replay.js";
 import type { Fidelity } from "../fidelity/fidelity.js";
@@ -155,7 +156,16 @@ export function violationsOf(replay: StrategyReplay, checked: boolean): number |
 }
 
 export function coherenceJson(replay: StrategyReplay, checked: boolean): object {
-	return { checked, violations: violationsOf(replay, checked), first: replay.violation };
+	const broken = RULES.map((rule) => [rule, counterOf(replay.counters, `coherence.byRule.${rule}`)] as const).filter(
+		([, count]) => count > 0,
+	);
+	return {
+		checked,
+		violations: violationsOf(replay, checked),
+		byRule: Object.fromEntries(broken),
+		first: replay.violations[0] ?? null,
+		list: replay.violations,
+	};
 }
 
 function fidelityJson(held: Fidelity | NoFidelity): object {

@@ -1,6 +1,8 @@
 // Reads a saved run (savedrun.ts), or the document of `compare --json`, which has no phases and intervals.
+
+import { RULES, type Violation } from "../coherence.js";
 import { COUNTER_PATHS } from "../counters.js";
-import type { ExitRange, Violation } from "../engine/engine.js";
+import type { ExitRange } from "../engine/engine.js";
 import type { IntervalReplay } from "../engine/intervals.js";
 import type { PhaseReplay, ReplayResult } from "../engine/replay.js";
 import type { Fidelity } from "../fidelity/fidelity.js";
@@ -146,8 +148,15 @@ function readStrategies(fields: FieldReader, terms: Pick<Comparison, "settings">
 		const counters = readCounters(one.object("counters"));
 		// The nested counters leave the coherence group out; its count stands beside them.
 		const violations = counterValue(coherence.optional("violations"));
-		const place = PLACES.get("coherence.violations");
-		if (violations !== undefined && place !== undefined) counters[place] = violations;
+		const put = (path: string, value: bigint | undefined): void => {
+			const place = PLACES.get(path);
+			if (value !== undefined && place !== undefined) counters[place] = value;
+		};
+		put("coherence.violations", violations);
+		if (coherence.has("byRule")) {
+			const byRule = coherence.object("byRule");
+			for (const rule of RULES) put(`coherence.byRule.${rule}`, counterValue(byRule.optional(rule)));
+		}
 		const exact = one.optional("exact");
 		const option = one.optional("option");
 		return {
@@ -159,7 +168,11 @@ function readStrategies(fields: FieldReader, terms: Pick<Comparison, "settings">
 			replay: {
 				name,
 				counters,
-				violation: first === null || first === undefined ? null : readViolation(coherence.object("first")),
+				violations: coherence.has("list")
+					? each(coherence, "list", readViolation)
+					: first === null || first === undefined
+						? []
+						: [readViolation(coherence.object("first"))],
 				digest: one.text("digest"),
 			},
 			cycles: cyclesOf(counters, terms.costs, complete, terms.machine.hz),

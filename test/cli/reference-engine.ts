@@ -56,7 +56,7 @@ export function replayTrace(
 		strategies: models.map((model) => ({
 			name: model.world.options.strategy.name,
 			counters: model.world.counters,
-			violation: model.world.violation,
+			violations: model.world.violations,
 			digest: "",
 		})),
 		phases,

@@ -18,7 +18,7 @@ export function expectEqual(engine: Comparable, reference: Comparable): void {
 		const found = engine.strategies[index];
 		const same = found?.counters.every((value, counter) => value === expected.counters[counter]);
 		if (!same) expect(named(found?.counters), expected.name).toEqual(named(expected.counters));
-		expect(found?.violation, expected.name).toEqual(expected.violation);
+		expect(found?.violations, expected.name).toEqual(expected.violations);
 		expect(found?.digest, `state of ${expected.name}`).toBe(expected.digest);
 	}
 	expect(engine.ranges).toEqual(reference.ranges);

@@ -55,7 +55,7 @@ export function referenceReplay(trace: TraceReader, { strategies, machine }: Rep
 	const replays: StrategyReplay[] = models.map(({ world }, index) => ({
 		name: strategies[index]?.name ?? "",
 		counters: world.counters,
-		violation: world.violation,
+		violations: world.violations,
 		digest: stateDigest(modelState(world)),
 	}));
 	return { strategies: replays, phases, ranges: exitRanges(models.map(({ world }) => world)), events };

@@ -99,7 +99,7 @@ describe("generated workloads", () => {
 		const bytes = await bytesOf(name, 7, {}, 1000, 6000);
 		const options = { strategies: SAFE, machine: DEFAULT_MACHINE, check: true };
 		const result = replayTrace(openTrace(bytes), options);
-		expect(result.strategies.map(({ violation }) => violation)).toEqual(SAFE.map(() => null));
+		expect(result.strategies.map(({ violations }) => violations)).toEqual(SAFE.map(() => []));
 		const two = { ...options, strategies: STRATEGIES.filter((strategy) => strategy.name === "drop" || strategy.name === "fix") };
 		expectEqual(replayTrace(openTrace(bytes), two), referenceReplay(openTrace(bytes), two));
 	});
@@ -149,7 +149,7 @@ describe("generated workloads", () => {
 			const { causes } = writer.finish();
 			expect(causes).toBe(repetition.events * rounds);
 			const result = replayTrace(openTrace(bytes()), options);
-			expect(result.strategies.map(({ violation }) => violation)).toEqual(SAFE.map(() => null));
+			expect(result.strategies.map(({ violations }) => violations)).toEqual(SAFE.map(() => []));
 			counts.push(result.strategies[0]?.counters[COUNTER_PATHS.indexOf("vmexits")] ?? 0n);
 		}
 		const [one = 0n, two, five] = counts;

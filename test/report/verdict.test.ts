@@ -61,7 +61,7 @@ function compared(
 			sensitivity: false,
 		},
 		{
-			strategies: Object.entries(values).map(([name, counts]) => ({ name, counters: counters(counts), violation: null, digest: "" })),
+			strategies: Object.entries(values).map(([name, counts]) => ({ name, counters: counters(counts), violations: [], digest: "" })),
 			phases: [],
 			intervals: [],
 			ranges: [],

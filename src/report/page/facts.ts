@@ -51,9 +51,9 @@ export function coherenceSection(comparison: Comparison): Markup {
 			align: at === 1 ? "right" : "left",
 		})),
 		rows: strategies.map((strategy) => {
-			const { violation } = strategy.replay;
+			const [violation] = strategy.replay.violations;
 			const count = String(violationsOf(strategy.replay, checked) ?? 0);
-			if (violation === null) return [labelOf(strategy), count, "-", "-", "-", "-"];
+			if (violation === undefined) return [labelOf(strategy), count, "-", "-", "-", "-"];
 			const { rule, event, agent, address } = violation;
 			return [
 				labelOf(strategy),
