@@ -1,7 +1,7 @@
 // What an operation does to the primary PTEs, decided once at its commit, whatever the strategies make of it (kernel.md 1.3 to 1.14).
 import { shareContent } from "./contents";
 import { countAll } from "./counters";
-import { allocate, becomeKsm, clearBit, FrameBit, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
+import { allocate, becomeKsm, clearBit, FrameBit, isPinned, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { flushThreads } from "./host";
 import { splitRange } from "./huge";
@@ -47,7 +47,7 @@ export function decide(op: Operation): Extent {
 	else {
 		// write_protect_page (1.4)
 		const pte = anonymous(op.mm, op.page);
-		if ((op.flags & OpFlag.changed) == 0) {
+		if ((op.flags & OpFlag.changed) == 0 || isPinned(frameOf(pte))) {
 			if (!canProtect(pte)) return Extent.none;
 			// page_mapcount + 1 + swapped != page_count: -EFAULT.
 			if ((wordOf(frameOf(pte)) & FrameBit.held) != 0) return Extent.restored;
@@ -175,6 +175,8 @@ function forkPte(at: usize, pte: u32, page: u64, child: Mm): void {
 /** The write-protected page itself becomes KSM page `kpage` (try_to_merge_one_page returned 0 without one). */
 export function promote(mm: Mm, page: u64, kpage: u32, undone: bool): void {
 	lock(UNLOCKED);
+	const before = pteOf(mm, page);
+	if ((before & Bit.present) != 0 && isPinned(frameOf(before))) return;
 	if (!undone) countAll(Counter.ksmMerges);
 	splitRange(mm, page, page + 1);
 	const pte = anonymous(mm, page);

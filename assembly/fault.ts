@@ -16,6 +16,7 @@ import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, permits, siteOf } from "./spte";
 import { flush } from "./tlb";
 import { translate } from "./walk";
+import { openWindows } from "./windows";
 import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, vcpuState, vmState } from "./world";
 
 /** Accesses left pending under all strategies: most brackets end without any. */
@@ -95,11 +96,19 @@ function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): vo
 function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): void {
 	count(strategy, Counter.vmexitsFixed);
 	vcpuState(vcpu, strategy).loop = NO_PAGE;
-	setLeaf(vcpu.vm, strategy, addressSpace, record, gfn, page, pte);
+	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
+	const rights: u32 = keptReadOnly(vcpu.vm.mm, strategy, page) ? ~(<u32>Bit.writable) : 0xffff_ffff;
+	setLeaf(vcpu.vm, strategy, addressSpace, record, gfn, page, pte & rights);
+}
+
+// @ts-ignore: decorator
+@inline
+function keptReadOnly(mm: Mm, strategy: u32, page: u64): bool {
+	return ((openWindows(mm, page) >> strategy) & 1) != 0;
 }
 
 /** What an access did to the primary page table. */
-const enum Effect {
+export const enum Effect {
 	none = 0,
 	copied = 1,
 	/** The VMA forbids the write. */
@@ -107,7 +116,7 @@ const enum Effect {
 }
 
 /** Populate, reuse or copy: it depends on the causes alone, so that all strategies reach the same primary state. */
-function primaryEffect(mm: Mm, page: u64, write: bool, hint: u32): Effect {
+export function primaryEffect(mm: Mm, page: u64, write: bool, hint: u32): Effect {
 	const pte = pteOf(mm, page);
 	if ((pte & Bit.present) == 0) populateNone(mm, page, write, false);
 	else if (write && (pte & Bit.writable) == 0) {
@@ -156,6 +165,10 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 	const vm = vcpu.vm;
 	const at = record + ((<usize>strategy) << 2);
 	let snapshot = vcpuState(vcpu, strategy).retrySnapshot;
+	if (isWrite(access) && keptReadOnly(vm.mm, strategy, page)) {
+		leavePending(vcpu, strategy, gfn, access, true);
+		return;
+	}
 	let ownCow = copied;
 	for (;;) {
 		const stale = staleBecause(vm, strategy, page, snapshot, ownCow);
@@ -163,7 +176,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 		else {
 			retried(vcpu, strategy, at, gfn, stale);
 			if (stale == Cause.retryInProgress) {
-				leavePending(vcpu, strategy, gfn, access);
+				leavePending(vcpu, strategy, gfn, access, false);
 				return;
 			}
 		}
@@ -179,11 +192,12 @@ function installNow(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize,
 	if ((pte & Bit.present) != 0) install(vcpu, strategy, addressSpace, record, gfn, page, pte);
 }
 
-/** It exits again when the bracket ends, or at this vCPU's next record. */
-function leavePending(vcpu: Vcpu, strategy: u32, gfn: u64, access: u32): void {
+/** It exits again when the bracket ends, or at this vCPU's next record. `waits`: its fault goes on then, without a further exit. */
+function leavePending(vcpu: Vcpu, strategy: u32, gfn: u64, access: u32, waits: bool): void {
 	const state = vcpuState(vcpu, strategy);
 	state.pendingGfn = gfn;
 	state.pendingAccess = access;
+	state.waits = waits;
 	vcpu.pending |= 1 << strategy;
 	pendingAccesses++;
 }
@@ -200,9 +214,17 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	vcpu.pending &= ~(1 << strategy);
 	pendingAccesses--;
 	const page = hvaOf(vm, 0, gfn);
-	if (page == NO_PAGE || (pteOf(vm.mm, page) & Bit.present) == 0) return;
 	const record = makeRecord(vm.root0, gfn);
 	const at = record + ((<usize>strategy) << 2);
+	const pte = page == NO_PAGE ? 0 : pteOf(vm.mm, page);
+	if (state.waits) {
+		// gup goes on; the exit was counted when it began.
+		if ((pte & Bit.present) != 0 && inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
+		else if ((pte & Bit.writable) == 0 || keptReadOnly(vm.mm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryOther);
+		else installNow(vcpu, strategy, 0, record, gfn, page);
+		return;
+	}
+	if ((pte & Bit.present) == 0) return;
 	const spte = load<u32>(at);
 	if (permits(spte, isWrite(access))) return;
 	countExit(vcpu, strategy, spte, spte, gfn, access);
@@ -217,7 +239,8 @@ export function resolveAllPending(): void {
 		for (let rest = vcpu.pending; rest != 0; rest &= rest - 1) {
 			const strategy = ctz(rest);
 			const page = hvaOf(vcpu.vm, 0, vcpuState(vcpu, strategy).pendingGfn);
-			if (page == NO_PAGE || !inHull(vcpu.vm, strategy, page)) resolvePending(vcpu, strategy);
+			const waits = page != NO_PAGE && vcpuState(vcpu, strategy).waits && keptReadOnly(vcpu.vm.mm, strategy, page);
+			if (page == NO_PAGE || (!inHull(vcpu.vm, strategy, page) && !waits)) resolvePending(vcpu, strategy);
 		}
 	}
 }
@@ -320,6 +343,7 @@ function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, pag
 	let stale = staleBecause(vm, strategy, page, vcpuState(vcpu, strategy).snapshot, ownCow);
 	if (stale == Cause.firstTouch) {
 		pte = resultOfGup(strategy, gup, pte);
+		if (keptReadOnly(vm.mm, strategy, page)) pte &= ~(<u32>Bit.writable);
 		if (!permits(pte, write)) stale = Cause.retryOther;
 	}
 	if (stale != Cause.firstTouch) {

@@ -47,6 +47,9 @@ export let locked: u32 = 0xffff_ffff;
 /** A frame has had a writable PTE beside another mapping, so that storing to it is possible after its content was shared. */
 export let sharedWritable: bool = false;
 
+/** Frames are not used again: a device may have a translation that no PTE shows. */
+let kept: bool = false;
+
 /** KSM page -> frame + 1. */
 const kpages = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 /** Of frames that have any: references that are no mappings, and the pins among them. */
@@ -68,6 +71,7 @@ export function resetFrames(): void {
 	resetContents();
 	locked = UNLOCKED;
 	sharedWritable = false;
+	kept = false;
 	resetTable(kpages);
 	resetTable(holds);
 	resetTable(pins);
@@ -215,13 +219,23 @@ export function referencesOf(frame: u32): u32 {
 	return mapcountOf(frame) + ((wordOf(frame) & FrameBit.held) != 0 ? get(holds, frame) : 0);
 }
 
+/** Pinned while it was exclusive: nobody replaces it (kernel.md 1.4, 4). */
+export function isPinned(frame: u32): bool {
+	const pinnedOwn: u32 = FrameBit.pinned | FrameBit.exclusive;
+	return (wordOf(frame) & pinnedOwn) == pinnedOwn;
+}
+
+export function keepFreed(): void {
+	kept = true;
+}
+
 /** After an operation: what it freed may be used again unless somebody may still translate to it, or ksmd holds it locked. */
 export function settleFreed(reusable: bool): void {
 	while (limbo != 0) {
 		const frame = limbo;
 		const at = frameAt(frame);
 		limbo = load<u32>(at, 4);
-		if (!reusable || frame == locked) continue;
+		if (!reusable || kept || frame == locked) continue;
 		store<u32>(at, freeList, 4);
 		freeList = frame;
 	}

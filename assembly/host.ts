@@ -1,7 +1,7 @@
 // An access by a thread of the VMM's process through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails.
 // None of it depends on a strategy.
 
-import { writeContentAll } from "./contents";
+import { writeContent, writeContentAll } from "./contents";
 import { countAll } from "./counters";
 import { breakOrReuse } from "./cow";
 import { giveUp } from "./failure";
@@ -11,7 +11,8 @@ import { changePte, frameOf, populateNone, pteOf, writingAllowed } from "./prima
 import { spteFor } from "./spte";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { fill, flush, flushPage, hitLevel, lookup, spanOfSets, taggedPages } from "./tlb";
-import { exists, HostThread, Mm, threadTlb } from "./world";
+import { deferStore } from "./windows";
+import { allStrategies, exists, HostThread, Mm, threadTlb } from "./world";
 
 /**
  * Regions of host address space by order of their use. A TLB tag has 32 bits above the set's index, which a geometry of few sets does not give
@@ -74,7 +75,9 @@ export function hostAccess(thread: HostThread, page: u64, write: bool, hint: u32
 	const pte = pteOf(mm, page);
 	if ((pte & Bit.present) == 0) return;
 	changePte(mm, page, 0, PteBit.dirty);
-	writeContentAll(frameOf(pte));
+	const deferred = deferStore(mm, page);
+	if (deferred == 0) writeContentAll(frameOf(pte));
+	else for (let rest = allStrategies & ~deferred; rest != 0; rest &= rest - 1) writeContent(frameOf(pte), ctz(rest));
 }
 
 /** flush_tlb_page or flush_tlb_range: every CPU of the mm. */

@@ -3,6 +3,7 @@
 import { resetCounters, settle } from "./counters";
 import { crc32c } from "./crc32c";
 import { openBlock, payload, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
+import { resetDevices } from "./devices";
 import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
@@ -19,6 +20,7 @@ import { reservePrograms, startSteps } from "./steps";
 import { setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
 import { keptViolations, listOfViolations } from "./violations";
+import { resetWindows } from "./windows";
 import { Mm, resetWorld, Vm } from "./world";
 
 /**
@@ -36,6 +38,8 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetFaults();
 	resetExits();
 	resetLog();
+	resetDevices();
+	resetWindows();
 	resetOperations();
 	resetDecode();
 	resetTouch();

@@ -4,9 +4,10 @@ import { promote, rangeEnd } from "./change";
 import { countAll, countBy, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { Agent, argumentEnd, payload, stringCount } from "./decode";
+import { attach, detach, detachAll, deviceAccess, resolvePendingDevices } from "./devices";
 import { refuse } from "./failure";
 import { faultBegin, faultEnd, guestAccess, isWrite, noteOwnCow, resolveAllPending } from "./fault";
-import { allocate, lock, noteSharedWritable, pin, settleFreed, UNLOCKED, unpin, ZERO_PAGE } from "./frames";
+import { allocate, isPinned, lock, noteSharedWritable, pin, settleFreed, UNLOCKED, unpin, ZERO_PAGE } from "./frames";
 import {
 	AgentKind,
 	ARITY,
@@ -110,7 +111,10 @@ export function access(agent: Agent, kind: u32, page: u64, hint: u32, at: u32): 
 		if (page >= PAGE_LIMIT) return refuse(Failure.pageLimit, page, at);
 		if (agent.thread == 0) agent.thread = changetype<usize>(threadOf(mmOf(agent.mmId), agent.threadId));
 		hostAccess(changetype<HostThread>(agent.thread), page, write, hint);
-	} else countAll(write ? Counter.accesses_deviceWrite : Counter.accesses_deviceRead);
+	} else {
+		countAll(write ? Counter.accesses_deviceWrite : Counter.accesses_deviceRead);
+		if (agent.kind == AgentKind.device) deviceAccess(mmOf(agent.mmId), agent.threadId, page, write);
+	}
 	return true;
 }
 
@@ -134,7 +138,11 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 		case Code.memslot:
 			valid = memslot(agent, page, at);
 			break;
+		case Code.deviceDetach:
+			detach(mmOf(agent.mmId), agent.threadId);
+			break;
 		case Code.exit:
+			detachAll(mmOf(agent.mmId));
 			exit(mmOf(agent.mmId));
 			break;
 		case Code.unpin:
@@ -146,6 +154,7 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 		default:
 			if (page >= PAGE_LIMIT) valid = refuse(Failure.pageLimit, page, at);
 			else if (code == Code.populate) populate(mmOf(agent.mmId), page, argument(0), <u32>min<u64>(argument(1), 255));
+			else if (code == Code.deviceAttach) attach(mmOf(agent.mmId), agent.threadId, <u32>argument(0), page, argument(1), argument(2));
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
 			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
 			else if (code == Code.mremap && isBeyond(argument(4), argument(2))) valid = refuse(Failure.pageLimit, argument(4), at);
@@ -259,6 +268,8 @@ function memslot(agent: Agent, page: u64, at: u32): bool {
 function bracket(agent: Agent, page: u64): void {
 	const point = <u32>argument(0);
 	const window = argument(1);
+	if (point == Point.begin) forget(window);
+	if ((point == Point.whole || point == Point.begin) && leavesPinned(mmOf(agent.mmId), page)) return;
 	if (point == Point.whole) {
 		const op = describe(agent, page, true);
 		begin(op);
@@ -266,8 +277,6 @@ function bracket(agent: Agent, page: u64): void {
 		finish(op);
 	} else if (point == Point.begin) {
 		const op = describe(agent, page, false);
-		const forgotten = get(windows, window);
-		if (forgotten != 0) closeOperation(changetype<Operation>(forgotten));
 		set(windows, window, <u32>changetype<usize>(op));
 		begin(op);
 	} else {
@@ -283,10 +292,30 @@ function bracket(agent: Agent, page: u64): void {
 	}
 }
 
+/** A window that begins again: the operation that it was never ends. */
+function forget(window: u64): void {
+	const forgotten = get(windows, window);
+	if (forgotten == 0) return;
+	closeOperation(changetype<Operation>(forgotten));
+	remove(windows, window);
+}
+
+/** Nobody replaces a pinned page: do_wp_page reuses it, and no merge comes so far (kernel.md 1.4, 4). */
+function leavesPinned(mm: Mm, page: u64): bool {
+	if (code != Code.cow && code != Code.unshare && code != Code.ksmReplace) return false;
+	const pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) return false;
+	if (code == Code.ksmReplace) lock(UNLOCKED);
+	const failed = (recordFlags() & OpFlag.failed) != 0;
+	if (code == Code.cow && !failed && (pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
+	return true;
+}
+
 function finish(op: Operation): void {
 	end(op);
-	if ((recordFlags() & OpFlag.unlocks) != 0) lock(UNLOCKED);
+	if (op.refused || (recordFlags() & OpFlag.unlocks) != 0) lock(UNLOCKED);
 	resolveAllPending();
+	resolvePendingDevices();
 }
 
 /** The `flags` argument of the record at hand: at the end it is the end's own. */

@@ -20,7 +20,7 @@ import { allStrategies, exists, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, VmState
 export let suspect: u32 = 0;
 /** vCPUs whose fault in flight has a frame from gup. */
 let held: u32 = 0;
-let checking: bool = true;
+export let checking: bool = true;
 
 export function resetOracle(check: bool): void {
 	suspect = 0;
@@ -51,7 +51,7 @@ export function suspectOne(strategy: u32): void {
 }
 
 /** More rights than the PTE has: of a KSM page or the zero page it is never more than reading (I-5). */
-function tooPermissive(frame: u32): Rule {
+export function tooPermissive(frame: u32): Rule {
 	return isShared(frame) ? Rule.I_5 : Rule.I_3;
 }
 

@@ -3,6 +3,7 @@ import {
 	allocate,
 	FrameBit,
 	frameAt,
+	isPinned,
 	isShared,
 	locked,
 	map,
@@ -73,6 +74,8 @@ export function populateNone(mm: Mm, page: u64, write: bool, filled: bool): void
 
 /** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
 export function mustCopy(frame: u32, hint: u32): bool {
+	// AnonExclusive and maybe pinned: never replaced (kernel.md 4).
+	if (isPinned(frame)) return false;
 	if (isShared(frame) || hint == Hint.copy) return true;
 	if (hint == Hint.reuse) return false;
 	if (locked == frame) return true;

@@ -3,6 +3,7 @@
 // begin, lock to unlock the commit, range-end and later the end. The primary page table changes once, for all strategies.
 import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
 import { count, countAll, siteCounter } from "./counters";
+import { Device, firstDevice, isBracketed, mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
 import { hold, release, settleFreed } from "./frames";
 import {
 	Cause,
@@ -28,6 +29,7 @@ import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
 import { violateSpte } from "./violations";
+import { closeWindow, noteOpen } from "./windows";
 import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vcpuState, vmState } from "./world";
 
 /** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
@@ -54,6 +56,22 @@ export class Operation {
 	hits: usize;
 	hitBytes: usize;
 	hitCount: u32;
+	/** Addresses of the mirrors whose interval it met, likewise. */
+	mirrors: usize;
+	mirrorBytes: usize;
+	mirrorCount: u32;
+	/** Strategies (bits) that keep the new PTE write-protected until the end (litmus c), and in which a host thread's store waits for it. */
+	protects: u32;
+	deferredStores: u32;
+	/** Strategies that make the PTE writable then. */
+	makesWritable: u32;
+	/** In the list of windows.ts. */
+	nextOpen: Operation;
+	isListed: bool;
+	/** The last commit changed PTEs that were mapped, and did not put them back. */
+	changed: bool;
+	/** It put them back: write_protect_page gave up for a reference. */
+	refused: bool;
 }
 
 let programs: usize = 0;
@@ -61,6 +79,10 @@ let whole: usize = 0;
 /** Kinds (bits) whose lists flush the primary TLB, and whose lists set the PTE: the same in all strategies, the host sees to that. */
 let flushing: u32 = 0;
 let setting: u32 = 0;
+/** Strategies (bits) by kind: whose lists have notify-secondary-tlb, and set-pte-write-protected, there with reuse allowed or not. */
+const telling = memory.data(<i32>(OPERATION_KINDS * 4));
+const keeping = memory.data(<i32>(OPERATION_KINDS * 4));
+const reusing = memory.data(<i32>(OPERATION_KINDS * 4));
 
 /** Room for the strategies' programs; `startSteps` once they are there. */
 export function reservePrograms(): usize {
@@ -73,11 +95,35 @@ export function startSteps(): void {
 	flushing = 0;
 	setting = 0;
 	for (let kind: u32 = 0; kind < <u32>OPERATION_KINDS; kind++) {
+		const place = (<usize>kind) << 2;
+		store<u32>(telling + place, 0);
+		store<u32>(keeping + place, 0);
+		store<u32>(reusing + place, 0);
+		for (let strategy: u32 = 0; strategy < strategies; strategy++) noteList(strategy, kind);
 		for (let step = program(0, kind); load<u8>(step) != 0; step += 2) {
 			if (load<u8>(step) == StepCode.clearFlush) flushing |= 1 << kind;
 			if (load<u8>(step) == StepCode.setPte) setting |= 1 << kind;
 		}
 	}
+}
+
+function noteList(strategy: u32, kind: u32): void {
+	const bit: u32 = 1 << strategy;
+	const place = (<usize>kind) << 2;
+	for (let step = program(strategy, kind); load<u8>(step) != 0; step += 2) {
+		const code = load<u8>(step);
+		if (code == StepCode.notifySecondaryTlb) store<u32>(telling + place, load<u32>(telling + place) | bit);
+		if (code != StepCode.setPteWriteProtected) continue;
+		store<u32>(keeping + place, load<u32>(keeping + place) | bit);
+		if ((load<u8>(step, 1) & StepParam.reuseAllowed) != 0) store<u32>(reusing + place, load<u32>(reusing + place) | bit);
+	}
+}
+
+/** The strategies of one of these lists for the kind of an operation. */
+// @ts-ignore: decorator
+@inline
+function having(lists: usize, op: Operation): u32 {
+	return load<u32>(lists + ((<usize>op.kind) << 2));
 }
 
 // @ts-ignore: decorator
@@ -106,6 +152,12 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.isOpen = false;
 	op.committed = false;
 	op.old = 0;
+	op.mirrorCount = 0;
+	op.protects = 0;
+	op.deferredStores = 0;
+	op.makesWritable = 0;
+	op.isListed = false;
+	op.refused = false;
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
 	return op;
 }
@@ -123,7 +175,9 @@ export function openOperation(kind: u32, mm: Mm, page: u64, pages: u64): Operati
 }
 
 export function closeOperation(op: Operation): void {
+	abandon(op);
 	if (op.hits != 0) give(op.hits, op.hitBytes);
+	if (op.mirrors != 0) give(op.mirrors, op.mirrorBytes);
 	give(changetype<usize>(op), operationBytes());
 }
 
@@ -144,12 +198,40 @@ function rememberHits(op: Operation): void {
 	for (let index: u32 = 0; index < hitCount; index++) store<u32>(op.hits + ((<usize>index) << 2), <u32>changetype<usize>(hitAt(index).vm));
 }
 
+function rememberMirrors(op: Operation): void {
+	for (let device = firstDevice; exists(device); device = device.next) {
+		if (!isBracketed(device, op.mm, op.page, op.pages)) continue;
+		const used = (<usize>op.mirrorCount) << 2;
+		if (used + 4 > op.mirrorBytes) {
+			const wanted = max<usize>(op.mirrorBytes * 2, 64);
+			op.mirrors = enlarge(op.mirrors, op.mirrorBytes, wanted);
+			op.mirrorBytes = wanted;
+		}
+		store<u32>(op.mirrors + used, <u32>changetype<usize>(device));
+		op.mirrorCount++;
+	}
+}
+
+// @ts-ignore: decorator
+@inline
+function mirrorOf(op: Operation, index: u32): Device {
+	return changetype<Device>(<usize>load<u32>(op.mirrors + ((<usize>index) << 2)));
+}
+
+/** An operation that ends, or that the trace forgets: whoever waited for its end waits no longer. */
+function abandon(op: Operation): void {
+	closeWindow(op);
+	letGo(op);
+	settleFreed(canReuseFrames());
+}
+
 /** Everything up to and with range-start. */
 export function begin(op: Operation): void {
 	const site = op.kind;
 	countAll(siteCounter(site, SiteCounter.count));
 	collect(op.mm, op.page, op.pages);
 	rememberHits(op);
+	rememberMirrors(op);
 	for (let index: u32 = 0; index < hitCount; index++) {
 		const hit = hitAt(index);
 		for (let run: u32 = 0; run < hit.runs; run++) countPresent(hit.vm, runAt(hit.firstRun + run), site);
@@ -158,6 +240,7 @@ export function begin(op: Operation): void {
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			if (load<u8>(step) != StepCode.rangeStart || !hasNotifiers(op)) continue;
 			count(strategy, Counter.notifier_rangeStart);
+			for (let at: u32 = 0; at < op.mirrorCount; at++) mirrorStart(mirrorOf(op, at), strategy, op.page, op.pages);
 			if ((load<u8>(step, 1) & StepParam.skipKvm) == 0) invalidateStart(op, strategy);
 		}
 	}
@@ -168,6 +251,7 @@ export function commit(op: Operation): void {
 	const extent = decide(op);
 	if (extent == Extent.none) return;
 	holdOld(op, extent);
+	const kept = protect(op, extent);
 	// change_pte speaks of one page, however long the bracket is (1.8).
 	collect(op.mm, op.page, newFrame == NO_FRAME ? op.pages : 1);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
@@ -175,13 +259,15 @@ export function commit(op: Operation): void {
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
 			if (code == StepCode.clearFlush && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
+			if (code == StepCode.notifySecondaryTlb && extent != Extent.appeared) tellDeviceTlbs(op.mm, strategy, op.page, op.pages);
 			if (extent != Extent.all) continue;
-			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1));
+			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1), newWritable && ((kept >> strategy) & 1) == 0);
 			else if (code == StepCode.bumpSeq) bumpSeq(strategy);
+			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
 			else if (code == StepCode.unlock) unlocked = true;
 			// Before the unlock it is invalidate_page (1.0).
 			else if (code == StepCode.invalidateRange && !unlocked) invalidateRange(op, strategy);
-			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable) checkVisible(strategy);
+			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) checkVisible(strategy);
 		}
 	}
 	if (((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);
@@ -190,6 +276,32 @@ export function commit(op: Operation): void {
 	compareCollected();
 	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
 	settleFreed(canReuseFrames());
+}
+
+/**
+ * Where a notifier lacks change_pte, set-pte-write-protected keeps the new PTE read-only until that one is told, unless a write fault may reuse the
+ * page meanwhile. Returns the strategies in which change_pte is given the read-only one.
+ */
+function protect(op: Operation, extent: Extent): u32 {
+	op.refused = extent == Extent.restored;
+	if (op.refused) countAll(Counter.ksmRefused);
+	else if (op.isOpen) noteOpen(op);
+	const kept: u32 = extent == Extent.all && newFrame != NO_FRAME && op.mm.notifiers > 0 ? having(keeping, op) : 0;
+	op.protects = kept & ~having(reusing, op);
+	op.makesWritable = newWritable ? kept : 0;
+	op.changed = extent == Extent.all;
+	return kept;
+}
+
+function invalidateMissing(op: Operation, strategy: u32): void {
+	if (op.mm.notifiers == 0) return;
+	count(strategy, Counter.notifier_invalidateMissing);
+	tellMissing(op.mm, strategy, op.page, op.pages);
+}
+
+/** flush_tlb_page once more, after the PTE was made writable (10.1). */
+function makeWritable(op: Operation, strategy: u32): void {
+	if (((op.makesWritable >> strategy) & 1) != 0 && (pteOf(op.mm, op.page) & Bit.writable) != 0) count(strategy, Counter.flush_primaryTlb);
 }
 
 /** The old page is not freed before the end. In an operation of one piece nobody could tell. */
@@ -216,23 +328,28 @@ export function end(op: Operation): void {
 			if (code == StepCode.unlock) unlocked = true;
 			else if (code == StepCode.rangeEnd && hasNotifiers(op)) {
 				count(strategy, Counter.notifier_rangeEnd);
+				for (let at: u32 = 0; at < op.mirrorCount; at++) mirrorEnd(mirrorOf(op, at), strategy);
+				// To 6.5 the end tells the device TLBs, unless they were told under the lock (_only_end); later nobody else would have been told either.
+				if (((having(telling, op) >> strategy) & 1) == 0) tellDeviceTlbs(op.mm, strategy, op.page, op.pages);
 				invalidateEnd(op, strategy);
 			} else if (code == StepCode.invalidateRange && unlocked) {
 				collect(op.mm, op.page, op.pages);
 				invalidateRange(op, strategy);
-			}
+			} else if (!op.committed || !op.changed) continue;
+			else if (code == StepCode.invalidateMissing && unlocked) invalidateMissing(op, strategy);
+			else if (code == StepCode.makeWritable) makeWritable(op, strategy);
 		}
 	}
 	if (op.committed) finishSite(op);
-	letGo(op);
+	abandon(op);
 	settleOperation(op.mm, op.page, op.pages);
-	settleFreed(canReuseFrames());
 }
 
 /** The one callback that zaps, but counts nothing in progress and raises no sequence (2.1); counted as a start. */
 function invalidateRange(op: Operation, strategy: u32): void {
 	if (!hasNotifiers(op)) return;
 	count(strategy, Counter.notifier_rangeStart);
+	tellMissing(op.mm, strategy, op.page, op.pages);
 	for (let index: u32 = 0; index < hitCount; index++) {
 		countLock(strategy, op.kind);
 		zapHit(op, strategy, hitAt(index));
@@ -243,7 +360,7 @@ function invalidateRange(op: Operation, strategy: u32): void {
 // @ts-ignore: decorator
 @inline
 function hasNotifiers(op: Operation): bool {
-	return exists(op.mm.firstVm);
+	return exists(op.mm.firstVm) || op.mm.notifiers > 0;
 }
 
 /** The end of the KVM brackets that the operation has begun (kvm_mmu_invalidate_end). */
@@ -329,7 +446,7 @@ function bumpSeq(strategy: u32): void {
 }
 
 /** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */
-function changePteStep(op: Operation, strategy: u32, param: u32): void {
+function changePteStep(op: Operation, strategy: u32, param: u32, writable: bool): void {
 	if ((param & StepParam.unlessReplaceFollows) != 0 && (op.flags & OpFlag.kpageGiven) != 0 && op.kind == Kind.ksmWriteProtect) return;
 	if (newFrame == NO_FRAME || !hasNotifiers(op)) return;
 	count(strategy, Counter.notifier_changePte);
@@ -339,7 +456,7 @@ function changePteStep(op: Operation, strategy: u32, param: u32): void {
 		let found = false;
 		for (let at: u32 = 0; at < hit.runs; at++) {
 			const run = runAt(hit.firstRun + at);
-			if (changeSpte(op, strategy, param, hit.vm, run.addressSpace, run.gfn)) found = true;
+			if (changeSpte(op, strategy, param, writable, hit.vm, run.addressSpace, run.gfn)) found = true;
 		}
 		if (!found) continue;
 		if ((param & StepParam.deferFlush) == 0) flushGuest(hit.vm, strategy, op.kind);
@@ -348,20 +465,20 @@ function changePteStep(op: Operation, strategy: u32, param: u32): void {
 }
 
 /** One gfn: true if there was an SPTE. */
-function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpace: u32, gfn: u64): bool {
+function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm: Vm, addressSpace: u32, gfn: u64): bool {
 	const root = rootOf(vm, addressSpace);
 	const at = makeRecord(root, gfn) + ((<usize>strategy) << 2);
 	// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
 	if (isHugeLeaf(leafOf(root, gfn), strategy)) return false;
 	const maps = (param & StepParam.mapWritable) != 0;
-	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (newWritable ? <u32>Bit.writable : 0);
+	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (writable ? <u32>Bit.writable : 0);
 	const before = load<u32>(at);
 	if ((before & Bit.present) != 0) {
 		count(strategy, Counter.notifier_changePteEffective);
 		// Whether the PTE itself was read-only is the trace's business.
 		const wasReadOnly = (pteOf(op.mm, op.page) & Bit.writable) == 0;
 		if (wasReadOnly && (before & Bit.writable) != 0 && before >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_8, vm, gfn);
-		if (newWritable && !maps) {
+		if (writable && !maps) {
 			zap(at, strategy, causeOfKind(op.kind), op.kind);
 			if (logging) logZap(root, gfn, strategy, at);
 		} else {
@@ -374,7 +491,7 @@ function changeSpte(op: Operation, strategy: u32, param: u32, vm: Vm, addressSpa
 	if ((param & StepParam.establish) == 0) return false;
 	let refused: i32 = 0;
 	if ((param & StepParam.ownBracket) != 0 && vmState(vm, strategy).inProgress != 1) refused = Counter.establish_refusedOverlap;
-	else if (newWritable && !maps) refused = Counter.establish_refusedWritable;
+	else if (writable && !maps) refused = Counter.establish_refusedWritable;
 	else if (!hasLeafTable(leafOf(root, gfn), strategy)) refused = Counter.establish_refusedNoTable;
 	if (refused != 0) {
 		count(strategy, Counter.notifier_changePteFailed);

@@ -15,6 +15,8 @@ export class Mm {
 	lastVm: Vm;
 	firstThread: HostThread;
 	next: Mm;
+	/** Devices with a notifier: each lacks change_pte. */
+	notifiers: u32;
 }
 
 /** KVM's side of one VM. Behind it a VmState for each strategy. */
@@ -85,6 +87,8 @@ export class VcpuState {
 	ownCow: bool;
 	/** KVM_REQ_TLB_FLUSH is pending. */
 	flushRequested: bool;
+	/** The pending access's fault waits for a page that is kept write-protected: no further exit. */
+	waits: bool;
 }
 
 /** A thread of a VMM's process: the TLB of its mm on its CPU. The causes decide it, so all strategies share it. */

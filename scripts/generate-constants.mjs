@@ -66,6 +66,8 @@ function generate({ counters, kinds, operations, steps, boundary, state, coheren
 		enumeration("Point", kinds.Point),
 		enumeration("Hint", kinds.Hint),
 		enumeration("AgentKind", kinds.AgentKind),
+		enumeration("DeviceKind", kinds.DeviceKind),
+		number("MAX_DEVICE_TLB", kinds.MAX_DEVICE_TLB),
 		enumeration("FaultFlag", kinds.FaultFlag),
 		enumeration("OpFlag", kinds.OpFlag),
 		enumeration("Code", codes),

@@ -6,6 +6,7 @@ import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { observe } from "./oracle.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Vm } from "./vm.js";
+import { windowOpen } from "./windows.js";
 import type { Flight, Vcpu, World } from "./world.js";
 
 export const isWrite = (access: Access): boolean =>
@@ -70,7 +71,8 @@ function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): 
 function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
 	world.count("vmexitsFixed");
 	vcpu.loop = -1;
-	setLeaf(world, vcpu.vm, as, gfn, page, pte);
+	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
+	setLeaf(world, vcpu.vm, as, gfn, page, windowOpen(world, vcpu.vm.mm, page) ? { ...pte, writable: false } : pte);
 }
 
 /** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
@@ -79,9 +81,14 @@ export function populateNone(world: World, mm: Mm, page: number, write: boolean,
 	else mm.set(page, world.frames.zeroPage, false);
 }
 
+/** Pinned while it was exclusive: nobody replaces it (kernel.md 1.4, 4). */
+export const isPinned = (frame: Frame | undefined): boolean => frame !== undefined && frame.pins > 0 && frame.exclusive;
+
 /** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
 function mustCopy(world: World, pte: Pte, hint: number): boolean {
 	const { frame } = pte;
+	// AnonExclusive and maybe pinned: never replaced (kernel.md 4).
+	if (isPinned(frame)) return false;
 	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
 	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;
 	if (world.locked === frame.id) return true;
@@ -135,7 +142,7 @@ export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint:
  * What an access does to the primary page table: populate, reuse or copy. It depends on the causes alone, never on a strategy's SPTEs, so that all
  * strategies reach the same primary state. Says whether it copied; null where the VMA forbids the write.
  */
-function primaryEffect(world: World, mm: Mm, page: number, write: boolean, hint: number): boolean | null {
+export function primaryEffect(world: World, mm: Mm, page: number, write: boolean, hint: number): boolean | null {
 	const pte = mm.get(page);
 	if (pte === undefined) populateNone(world, mm, page, write);
 	else if (write && !pte.writable) {
@@ -162,6 +169,10 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		if (missed) world.count("vmexitsEmulated");
 		return;
 	}
+	if (missed && isWrite(access) && windowOpen(world, vm.mm, page)) {
+		vcpu.pending = { as, gfn, access, waits: true };
+		return;
+	}
 	let ownCow = copied;
 	while (missed) {
 		const stale = staleBecause(vm, page, snapshot, ownCow);
@@ -169,7 +180,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		else {
 			world.retried(vcpu, gfn, stale);
 			if (stale === "retryInProgress") {
-				vcpu.pending = { as, gfn, access };
+				vcpu.pending = { as, gfn, access, waits: false };
 				return;
 			}
 		}
@@ -195,9 +206,17 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	const { pending, vm } = vcpu;
 	vcpu.pending = null;
 	if (pending === null) return;
-	const { as, gfn, access } = pending;
+	const { as, gfn, access, waits } = pending;
 	const page = vm.hva(as, gfn);
-	if (page === undefined || vm.mm.get(page) === undefined) return;
+	const pte = page === undefined ? undefined : vm.mm.get(page);
+	if (waits) {
+		// gup goes on; the exit was counted when it began.
+		if (page !== undefined && pte !== undefined && vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
+		else if (page === undefined || pte?.writable !== true || windowOpen(world, vm.mm, page)) world.retried(vcpu, gfn, "retryOther");
+		else installNow(world, vcpu, as, gfn, page);
+		return;
+	}
+	if (page === undefined || pte === undefined) return;
 	const spte = vm.root(as).entry(gfn);
 	if (spte.frame !== null && (!isWrite(access) || spte.writable)) return;
 	countExit(world, vcpu, as, gfn, access);
@@ -264,7 +283,7 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		return;
 	}
 	const now = breaks || late ? vm.mm.get(page) : resultOfGup(vm, page, flight, vm.mm.get(page));
-	if (now === undefined || (write && !now.writable)) {
+	if (now === undefined || (write && (!now.writable || windowOpen(world, vm.mm, page)))) {
 		world.retried(vcpu, gfn, "retryOther");
 		return;
 	}

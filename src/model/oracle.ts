@@ -6,7 +6,7 @@ import type { Spte, Vm } from "./vm.js";
 import type { Vcpu, World } from "./world.js";
 
 /** More rights than the PTE has: of a KSM page or the zero page it is never more than reading (I-5). */
-const tooPermissive = (frame: Frame): Rule => (frame.zero || frame.kpage !== 0 ? "I-5" : "I-3");
+export const tooPermissive = (frame: Frame): Rule => (frame.zero || frame.kpage !== 0 ? "I-5" : "I-3");
 
 /** At one access: the page behind the translation is the page that the host maps there, or has its content (I-1, I-2, I-3, I-5). */
 export function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame: Frame, write: boolean): void {

@@ -2,15 +2,25 @@
 // counter and in the final state (test/model).
 
 import { OperationArgs } from "../trace/arguments.js";
-import { type Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
-import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isWrite, populateNone, resolvePending } from "./fault.js";
+import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
+import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isPinned, isWrite, populateNone, resolvePending } from "./fault.js";
 import type { Frame } from "./frames.js";
 import { splitFirst, splitOperation } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { checkWriters } from "./oracle.js";
 import { rangeChange, siteOperation, UNCHANGED } from "./sites.js";
-import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
+import {
+	abandonOperation,
+	beginOperation,
+	commitOperation,
+	endOperation,
+	type Operation,
+	openOperation,
+	type PrimaryChange,
+} from "./steps.js";
+import { deferStore, windowOpen } from "./windows.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
 
 /** Flag of struct kvm_userspace_memory_region. */
@@ -49,7 +59,10 @@ export class ReferenceModel {
 		} else if (agent.kind === AgentKind.host) {
 			this.world.count(isWrite(access) ? "accesses.hostWrite" : "accesses.hostRead");
 			this.#hostAccess(agent, page, isWrite(access), hint);
-		} else this.world.count(isWrite(access) ? "accesses.deviceWrite" : "accesses.deviceRead");
+		} else {
+			this.world.count(isWrite(access) ? "accesses.deviceWrite" : "accesses.deviceRead");
+			if (agent.kind === AgentKind.device) deviceAccess(this.world, this.world.mm(agent.mm), agent.thread, page, isWrite(access));
+		}
 	}
 
 	/** A bracket has ended: accesses that were stale because of it exit again. */
@@ -58,8 +71,10 @@ export class ReferenceModel {
 			const { pending, vm } = vcpu;
 			if (pending === null) continue;
 			const page = vm.hva(pending.as, pending.gfn);
-			if (page === undefined || !vm.inHull(page)) resolvePending(this.world, vcpu);
+			const waits = page !== undefined && pending.waits && windowOpen(this.world, vm.mm, page);
+			if (page === undefined || (!vm.inHull(page) && !waits)) resolvePending(this.world, vcpu);
 		}
+		resolvePendingDevices(this.world);
 	}
 
 	/** A host thread through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails. */
@@ -89,7 +104,7 @@ export class ReferenceModel {
 			const pte = mm.get(page);
 			if (pte !== undefined) {
 				pte.dirty = true;
-				world.frames.write(pte.frame);
+				if (!deferStore(world, mm, page)) world.frames.write(pte.frame);
 			}
 		}
 	}
@@ -118,7 +133,14 @@ export class ReferenceModel {
 			case "memslot":
 				this.#memslot(agent, page, args);
 				return;
+			case "deviceAttach":
+				attachDevice(world, world.mm(agent.mm), agent.thread, deviceKind(args.get("device")), page, args.get("pages"), args.get("entries"));
+				return;
+			case "deviceDetach":
+				detachDevice(world, world.mm(agent.mm), agent.thread);
+				return;
 			case "exit":
+				detachAll(world, world.mm(agent.mm));
 				for (const [at] of [...world.mm(agent.mm).entries()]) world.mm(agent.mm).clear(at);
 				return;
 			case "ksmWriteProtect":
@@ -166,6 +188,7 @@ export class ReferenceModel {
 
 	#promote(mm: Mm, page: number, kpage: number, flags: number): void {
 		this.world.locked = -1;
+		if (isPinned(mm.get(page)?.frame)) return;
 		if ((flags & OpFlag.undone) === 0) this.world.count("ksmMerges");
 		mm.split(page, 1);
 		const pte = this.#anonymous(mm, page);
@@ -234,7 +257,12 @@ export class ReferenceModel {
 		const window = args.get("window");
 		let operation: Operation | undefined;
 		if (point === Point.whole || point === Point.begin) {
+			const forgotten = point === Point.begin ? this.#open.get(window) : undefined;
+			if (forgotten !== undefined) abandonOperation(world, forgotten);
+			if (point === Point.begin) this.#open.delete(window);
+			if (this.#leavesPinned(record, args)) return;
 			operation = this.#openBracket(record, args);
+			operation.apart = point === Point.begin;
 			if (point === Point.begin) this.#open.set(window, operation);
 			beginOperation(world, operation);
 		} else operation = this.#open.get(window);
@@ -243,9 +271,21 @@ export class ReferenceModel {
 		if (point === Point.whole || point === Point.end) {
 			endOperation(world, operation);
 			if (point === Point.end) this.#open.delete(window);
-			if ((args.get("flags") & OpFlag.unlocks) !== 0) world.locked = -1;
+			if ((args.get("flags") & OpFlag.unlocks) !== 0 || operation.refused) world.locked = -1;
 			this.#resolveAllPending();
 		}
+	}
+
+	/** Nobody replaces a pinned page: do_wp_page reuses it, and no merge comes so far (kernel.md 1.4, 4). */
+	#leavesPinned({ name, agent, page }: OperationRecord, args: OperationArgs): boolean {
+		const { world } = this;
+		const mm = world.mm(agent.mm);
+		if (!(name === "cow" || name === "unshare" || name === "ksmReplace") || !isPinned(mm.get(page)?.frame)) return false;
+		if (name === "ksmReplace") world.locked = -1;
+		const pte = mm.get(page);
+		const failed = (args.get("flags") & OpFlag.failed) !== 0;
+		if (name === "cow" && !failed && pte?.writable === false && mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, Hint.derive);
+		return true;
 	}
 
 	#openBracket(record: OperationRecord, args: OperationArgs): Operation {
@@ -312,7 +352,8 @@ export class ReferenceModel {
 		const pte = this.#anonymous(mm, page);
 		if (!(changed || pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
 		// page_mapcount + 1 + swapped != page_count: -EFAULT.
-		if (!changed && pte.frame.holds > 0) return { changes: true, frame: null, writable: false, extent: "restored", apply: () => undefined };
+		if ((!changed || isPinned(pte.frame)) && pte.frame.holds > 0)
+			return { changes: true, frame: null, writable: false, extent: "restored", apply: () => undefined };
 		return {
 			changes: true,
 			frame: pte.frame,
@@ -362,6 +403,10 @@ export class ReferenceModel {
 			child.set(at, pte.frame, false);
 		});
 	}
+}
+
+function deviceKind(code: number): DeviceKind {
+	return code === DeviceKind.sva || code === DeviceKind.mirror ? code : DeviceKind.pinned;
 }
 
 /** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */

@@ -3,10 +3,12 @@
 import type { Site } from "../counters.js";
 import { type ChangePte, isUnlockedAt, type OperationKind, type Step } from "../strategies/steps.js";
 import type { ZapCause } from "../trace/kinds.js";
+import { type Device, lacksChangePte, mirrorsEnd, mirrorsStart, tellDeviceTlbs, tellMissing } from "./devices.js";
 import type { Frame } from "./frames.js";
 import type { Mm } from "./mm.js";
 import { checkVisible, settleOperation } from "./oracle.js";
 import type { Vm } from "./vm.js";
+import { closeWindow } from "./windows.js";
 import type { World } from "./world.js";
 
 /** What an operation does to the primary PTEs, decided at its commit. */
@@ -45,6 +47,18 @@ export interface Operation {
 	bracketed: Vm[];
 	/** What the last commit did. */
 	change: PrimaryChange | null;
+	/** Begin, commit and end are records of their own. */
+	apart: boolean;
+	/** write_protect_page gave up for a reference. */
+	refused: boolean;
+	/** Mirrors whose interval the start met: their end must pair. */
+	readonly mirrors: Device[];
+	/** The new PTE is kept write-protected until the end (litmus c). */
+	protects: boolean;
+	/** It is made writable then. */
+	makesWritable: boolean;
+	/** A host thread's store waits for it. */
+	deferredStore: boolean;
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -104,6 +118,12 @@ export function openOperation(
 		primary,
 		bracketed: [],
 		change: null,
+		apart: false,
+		refused: false,
+		mirrors: [],
+		protects: false,
+		makesWritable: false,
+		deferredStore: false,
 	};
 }
 
@@ -127,9 +147,9 @@ const PART: Readonly<Record<Step["step"], Part>> = {
 	"invalidate-range": "end",
 };
 
-/** An invalidate-range before the unlock is invalidate_page (1.0). */
+/** An invalidate-range before the unlock is invalidate_page (1.0); an invalidate-missing there is told under the lock (2.6.32 to 3.6). */
 const partOf = (steps: readonly Step[], at: number, { step }: Step): Part =>
-	step === "invalidate-range" && !isUnlockedAt(steps, at) ? "commit" : PART[step];
+	(step === "invalidate-range" || step === "invalidate-missing") && !isUnlockedAt(steps, at) ? "commit" : PART[step];
 
 const stepsOf = (world: World, operation: Operation, part: Part): Step[] => {
 	const steps = world.options.strategy.operations[operation.kind];
@@ -159,24 +179,60 @@ export function commitOperation(world: World, operation: Operation): void {
 	if (change.old !== undefined) world.frames.hold(change.old);
 	letGo(world, operation);
 	operation.change = change;
+	operation.refused = change.extent === "restored";
+	if (operation.refused) world.count("ksmRefused");
+	if (operation.apart && !operation.refused) world.open.add(operation);
+	const told = protect(world, operation, change);
 	// Whether the PTE itself was read-only is the trace's business.
 	const wasReadOnly = operation.mm.get(operation.page)?.writable !== true;
 	for (const step of stepsOf(world, operation, "commit")) {
 		if (!runs(change, step)) continue;
 		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
-		else if (step.step === "change-pte") changePte(world, operation, change, step, wasReadOnly);
+		else if (step.step === "notify-secondary-tlb") tellDeviceTlbs(world, operation);
+		else if (step.step === "change-pte") changePte(world, operation, told, step, wasReadOnly);
 		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation, addressed(operation, change))) vm.seq++;
 		else if (step.step === "invalidate-range") invalidateRange(world, operation);
+		else if (step.step === "invalidate-missing") invalidateMissing(world, operation);
 		else if (step.step === "set-pte") {
-			if (change.frame !== null && change.writable && (change.extent ?? "all") === "all")
+			if (change.frame !== null && told.writable && (change.extent ?? "all") === "all")
 				checkVisible(world, operation.mm, operation.page, change.frame);
 			change.apply();
 		}
 	}
 }
 
+/**
+ * Where a notifier lacks change_pte, set-pte-write-protected keeps the new PTE read-only until that one is told, unless a write fault may reuse the
+ * page meanwhile. Returns the change as change_pte is told of it.
+ */
+function protect(world: World, operation: Operation, change: PrimaryChange): PrimaryChange {
+	const step = world.options.strategy.operations[operation.kind].find((one) => one.step === "set-pte-write-protected");
+	const mapped = change.frame !== null && (change.extent ?? "all") === "all";
+	const keptReadOnly = step !== undefined && mapped && lacksChangePte(world, operation.mm);
+	operation.protects = keptReadOnly && !(step.step === "set-pte-write-protected" && step.reuse === "allowed");
+	operation.makesWritable = keptReadOnly && change.writable;
+	return keptReadOnly ? { ...change, writable: false } : change;
+}
+
+function invalidateMissing(world: World, operation: Operation): void {
+	if (!lacksChangePte(world, operation.mm)) return;
+	world.count("notifier.invalidateMissing");
+	tellMissing(world, operation);
+}
+
+/** flush_tlb_page once more, after the PTE was made writable (10.1). */
+function makeWritable(world: World, operation: Operation): void {
+	if (operation.makesWritable && operation.mm.get(operation.page)?.writable === true) world.count("flush.primaryTlb");
+}
+
+/** An operation that ends, or that the trace forgets: whoever waited for its end waits no longer. */
+export function abandonOperation(world: World, operation: Operation): void {
+	closeWindow(world, operation);
+	letGo(world, operation);
+}
+
 function runs({ extent = "all" }: PrimaryChange, { step }: Step): boolean {
-	return extent === "all" || (extent === "restored" ? step === "clear-flush" : step === "set-pte");
+	return extent === "all" || (extent === "restored" ? step === "clear-flush" || step === "notify-secondary-tlb" : step === "set-pte");
 }
 
 /** The reference on the old page goes. */
@@ -187,10 +243,17 @@ function letGo(world: World, operation: Operation): void {
 
 /** range-end and what follows it. */
 export function endOperation(world: World, operation: Operation): void {
+	const changed = operation.change !== null && (operation.change.extent ?? "all") === "all";
 	for (const step of stepsOf(world, operation, "end")) {
 		if (step.step === "invalidate-range") invalidateRange(world, operation);
+		else if (step.step === "invalidate-missing" && changed) invalidateMissing(world, operation);
+		else if (step.step === "make-writable" && changed) makeWritable(world, operation);
 		if (step.step !== "range-end" || !hasNotifiers(world, operation)) continue;
 		world.count("notifier.rangeEnd");
+		mirrorsEnd(operation);
+		// To 6.5 the end tells the device TLBs, unless they were told under the lock (_only_end); later nobody else would have been told either.
+		if (!world.options.strategy.operations[operation.kind].some((one) => one.step === "notify-secondary-tlb"))
+			tellDeviceTlbs(world, operation);
 		for (const vm of operation.bracketed) {
 			world.count("mmuLockWrite");
 			world.countSite(operation.site, "mmuLockWrite");
@@ -198,12 +261,13 @@ export function endOperation(world: World, operation: Operation): void {
 		}
 	}
 	operation.change?.finish?.();
-	letGo(world, operation);
+	abandonOperation(world, operation);
 	settleOperation(world, operation.mm, operation.page, operation.pages);
 }
 
 /** The notifier core is entered only for an mm that has a notifier (kernel.md 7). */
-const hasNotifiers = (world: World, operation: Operation): boolean => world.vmsOf(operation.mm).length > 0;
+const hasNotifiers = (world: World, operation: Operation): boolean =>
+	world.vmsOf(operation.mm).length > 0 || lacksChangePte(world, operation.mm);
 
 const hitVms = (world: World, operation: Operation, pages = operation.pages): Vm[] =>
 	world.vmsOf(operation.mm).filter((vm) => vm.hits(operation.page, pages));
@@ -215,6 +279,7 @@ const addressed = (operation: Operation, change: PrimaryChange): number => (chan
 function rangeStart(world: World, operation: Operation, kvm: boolean): void {
 	if (!hasNotifiers(world, operation)) return;
 	world.count("notifier.rangeStart");
+	mirrorsStart(world, operation);
 	if (!kvm) return;
 	for (const vm of hitVms(world, operation)) {
 		operation.bracketed.push(vm);
@@ -237,6 +302,7 @@ function zapRange(world: World, operation: Operation, vm: Vm): void {
 function invalidateRange(world: World, operation: Operation): void {
 	if (!hasNotifiers(world, operation)) return;
 	world.count("notifier.rangeStart");
+	tellMissing(world, operation);
 	for (const vm of hitVms(world, operation)) {
 		world.count("mmuLockWrite");
 		world.countSite(operation.site, "mmuLockWrite");

@@ -3,8 +3,10 @@ import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
 import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
+import type { Device } from "./devices.js";
 import { Frames } from "./frames.js";
 import { HUGE_PAGES, Mm, type Pte } from "./mm.js";
+import type { Operation } from "./steps.js";
 import { Tlb, type TlbGeometry } from "./tlb.js";
 import type { RetryCause, TdpRoot, Vm } from "./vm.js";
 import { Vm as VmState } from "./vm.js";
@@ -22,13 +24,21 @@ export interface Flight {
 	gup: Pick<Pte, "frame" | "writable"> | null;
 }
 
+interface PendingAccess {
+	readonly as: number;
+	readonly gfn: number;
+	readonly access: Access;
+	/** Its fault has not failed, but waits for a page that is kept write-protected: no further exit. */
+	readonly waits: boolean;
+}
+
 export interface Vcpu {
 	readonly vm: Vm;
 	readonly id: number;
 	readonly tlb: Tlb;
 	flight: Flight | null;
 	/** An access of the log that is stale while a bracket is in progress: it exits again when that one ends, or at this vCPU's next record. */
-	pending: { readonly as: number; readonly gfn: number; readonly access: Access } | null;
+	pending: PendingAccess | null;
 	/** gfn of the running in-progress loop; -1 if there is none. */
 	loop: number;
 	/** KVM_REQ_TLB_FLUSH is pending. */
@@ -53,6 +63,10 @@ export class World {
 	readonly vms = new Map<number, Vm>();
 	readonly vcpus = new Map<string, Vcpu>();
 	readonly hostTlbs = new Map<string, Tlb>();
+	/** In order of attachment. */
+	readonly devices = new Map<string, Device>();
+	/** Operations that have changed their PTEs and have still to come to their end. */
+	readonly open = new Set<Operation>();
 	/** Frame that ksmd holds locked between write_protect_page and the end of the merge; a write fault on it copies (1.2). */
 	locked = -1;
 	/** Number of the cause being replayed. */

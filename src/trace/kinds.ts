@@ -22,6 +22,20 @@ export const OPERATION = 7;
 /** `op` = kind | agent index within the block << AGENT_SHIFT. */
 export const AGENT_SHIFT = 3;
 
+/** What a device is to an mm (kernel.md 4). */
+export const DeviceKind = {
+	/** Shares the CPU's page table and has a TLB of its own (ATS/PASID). */
+	sva: 0,
+	/** Has a page table of its own and an interval notifier (ODP, HMM). */
+	mirror: 1,
+	/** Reaches pages that are pinned for it (VFIO type1, FOLL_LONGTERM): no notifier. */
+	pinned: 2,
+} as const;
+export type DeviceKind = (typeof DeviceKind)[keyof typeof DeviceKind];
+
+/** Entries of an SVA device's TLB, at most. */
+export const MAX_DEVICE_TLB = 4096;
+
 /** Where in its bracket a record stands. `whole` runs begin, commit and end at once. */
 export const Point = { whole: 0, begin: 1, commit: 2, end: 3 } as const;
 export type Point = (typeof Point)[keyof typeof Point];
@@ -90,6 +104,13 @@ export const Operation = {
 	thpSplit: { code: 17, args: ["point", "window", "pages", "event"] },
 	/** khugepaged's bracket (1.15) where nothing came of it, or nothing is known to have: the PTEs stay. */
 	thpCollapse: { code: 18, args: ["point", "window", "pages", "event"] },
+	/**
+	 * A device begins to use an mm: agent = the device. device: a DeviceKind; pages: of its range from `page` on (an SVA device has the whole mm);
+	 * entries: of an SVA device's TLB (1 to MAX_DEVICE_TLB).
+	 */
+	deviceAttach: { code: 35, args: ["device", "pages", "entries"] },
+	/** The device lets go of the mm: its translations and pins are gone. */
+	deviceDetach: { code: 36, args: [] },
 	/** An mm is gone (exit_mmap after its notifiers were released). */
 	exit: { code: 16, args: [] },
 	/** uprobes __replace_page (1.7): a private read-only page with other content. flags: OpFlag.failed. */

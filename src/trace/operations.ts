@@ -15,7 +15,17 @@ export interface OperationShape {
 const TEXT_ARGUMENTS: Partial<Record<OperationName, string>> = { mark: "label", counters: "name" };
 
 /** Arguments with the same few values wherever they stand. */
-const MAXIMA: Readonly<Record<string, number>> = { access: 6, hint: 2, point: 3, edge: 2, writable: 1, protection: 1, write: 1, ksm: 1 };
+const MAXIMA: Readonly<Record<string, number>> = {
+	access: 6,
+	hint: 2,
+	point: 3,
+	edge: 2,
+	device: 2,
+	writable: 1,
+	protection: 1,
+	write: 1,
+	ksm: 1,
+};
 
 function shapeOf(name: OperationName): OperationShape {
 	const { code, args } = Operation[name];

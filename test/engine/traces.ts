@@ -29,6 +29,10 @@ export const MANY: readonly Strategy[] = [
 		withOptions(strategy, { seqBump: false }),
 		withOptions(strategy, { deferFlush: true }),
 	]),
+	...STRATEGIES.filter(({ name }) => ["fix", "fix-map"].includes(name)).flatMap((strategy) => [
+		withOptions(strategy, { writeProtectStep: false }),
+		withOptions(strategy, { reuseInWindow: true }),
+	]),
 ];
 
 /** A small machine: 2 x 2 and 3 x 4. */

@@ -44,6 +44,7 @@ const guestKind: fc.Arbitrary<Access> = fc.oneof(
 	{ weight: 12, arbitrary: fc.constantFrom<Access[]>(Access.guestRead, Access.guestWrite, Access.guestFetch) },
 	fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite, Access.deviceRead, Access.deviceWrite),
 );
+const deviceKind: fc.Arbitrary<Access> = fc.constantFrom<Access[]>(Access.deviceRead, Access.deviceWrite);
 const hostKind: fc.Arbitrary<Access> = fc.constantFrom<Access[]>(Access.hostRead, Access.hostWrite);
 
 interface Arbitraries {
@@ -51,6 +52,8 @@ interface Arbitraries {
 	readonly host: fc.Arbitrary<Agent>;
 	readonly mm: fc.Arbitrary<Agent>;
 	readonly vm: fc.Arbitrary<Agent>;
+	/** Two devices, mostly on the first mm. */
+	readonly device: fc.Arbitrary<Agent>;
 	readonly gfn: fc.Arbitrary<number>;
 	readonly page: fc.Arbitrary<number>;
 	/** Pages of a range: few, or more than the world has. */
@@ -68,6 +71,7 @@ function arbitraries({ hva, gfn }: Places): Arbitraries {
 		guest: fc.tuple(vms, fc.nat(1)).chain(([vm, vcpu]) => mmOf(vm).map((mm) => agentOf(AgentKind.guest, { vm, vcpu, mm }))),
 		host: fc.tuple(fc.nat(1), fc.nat(1)).map(([mm, thread]) => agentOf(AgentKind.host, { mm, thread })),
 		mm: fc.oneof({ weight: 6, arbitrary: fc.nat(1) }, fc.constant(CHILD_MM)).map((mm) => agentOf(AgentKind.mm, { mm })),
+		device: fc.tuple(fc.nat(1), mmOf(0)).map(([thread, mm]) => agentOf(AgentKind.device, { thread, mm })),
 		vm: vms.chain((vm) => mmOf(vm).map((mm) => agentOf(AgentKind.vm, { vm, mm }))),
 		gfn: fc.oneof({ weight: 4, arbitrary: fc.nat(PAGES - 1) }, fc.nat(PAGES + 4)).map((at) => gfn + at),
 		page: fc.nat(PAGES).map((at) => hva + at),
@@ -80,11 +84,10 @@ function arbitraries({ hva, gfn }: Places): Arbitraries {
 function accesses(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	const plain = (agent: fc.Arbitrary<Agent>, access: fc.Arbitrary<Access>, page: fc.Arbitrary<number>): fc.Arbitrary<TraceRecord> =>
 		fc.record({ kind: fc.constant("access" as const), agent, access, page });
-	const device = fc.constant(agentOf(AgentKind.device, { thread: 1 }));
 	return [
 		plain(of.guest, guestKind, of.gfn),
 		plain(of.host, hostKind, of.page),
-		plain(device, fc.constantFrom(Access.deviceRead, Access.deviceWrite), of.page),
+		plain(of.device, deviceKind, of.page),
 		fc.tuple(of.guest, of.gfn, guestKind, fc.nat(2)).map(([agent, gfn, access, hint]) => operation("access", agent, gfn, [access, hint])),
 		fc.tuple(of.host, of.page, hostKind, fc.nat(2)).map(([agent, page, access, hint]) => operation("access", agent, page, [access, hint])),
 	];
@@ -180,6 +183,10 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(1, 2))
 			.map(([agent, page, ...args]) => operation("memslot", agent, page, args)),
 		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(3)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
+		fc
+			.tuple(of.device, of.page, fc.nat(2), fc.nat(PAGES), fc.constantFrom(0, 1, 3, 64))
+			.map(([agent, page, ...args]) => operation("deviceAttach", agent, page, args)),
+		of.device.map((agent) => operation("deviceDetach", agent, 0, [])),
 		// A slot and huge pages that are congruent, and some that are not.
 		fc
 			.tuple(of.vm, fc.constantFrom(0, 1, 512), fc.constantFrom(0, 1, 512), fc.constantFrom(512, 1024, 1030), fc.nat(1))
@@ -196,7 +203,10 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 /** What most traces begin with: each VM's slot over its mm, an alias, its pages. */
 function preamble({ hva, gfn }: Places): fc.Arbitrary<TraceRecord[]> {
 	const vmCount = fc.oneof({ weight: 6, arbitrary: fc.constant(1) }, { weight: 4, arbitrary: fc.constant(2) }, fc.constant(0));
-	return fc.tuple(vmCount, fc.nat(2), fc.boolean(), fc.boolean()).map(([vms, state, alias, smm]) => {
+	// Half of the worlds have devices: of any kinds, over all or some of the pages.
+	const attached = fc.record({ device: fc.nat(2), from: fc.nat(3), entries: fc.constantFrom(1, 2, 5, 64) });
+	const devices = fc.oneof(fc.constant([]), fc.array(attached, { minLength: 1, maxLength: 2 }));
+	return fc.tuple(vmCount, fc.nat(2), fc.boolean(), fc.boolean(), devices).map(([vms, state, alias, smm, attachments]) => {
 		const records: TraceRecord[] = [];
 		for (let vm = 0; vm < vms; vm++) {
 			const agent = agentOf(AgentKind.vm, { vm, mm: vm });
@@ -205,6 +215,8 @@ function preamble({ hva, gfn }: Places): fc.Arbitrary<TraceRecord[]> {
 			if (smm) records.push(operation("memslot", agent, hva, [0, 1, gfn, PAGES + 3, 0]));
 			if (state > 0) records.push(operation("populate", agentOf(AgentKind.mm, { mm: vm }), hva, [PAGES, state], undefined));
 		}
+		for (const [thread, { device, from, entries }] of attachments.entries())
+			records.push(operation("deviceAttach", agentOf(AgentKind.device, { thread }), hva + from, [device, PAGES, entries]));
 		return records;
 	});
 }
@@ -225,13 +237,41 @@ function mergeScript(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
 		]);
 }
 
+/** A copy on write in its three points, with accesses by everybody in its windows. */
+function copyScript(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
+	const [guest = fc.constant<TraceRecord>(operation("exit", agentOf(AgentKind.mm, {}), 0, []))] = accesses(of);
+	const at = (agent: fc.Arbitrary<Agent>, kind: fc.Arbitrary<Access>, page: number): fc.Arbitrary<TraceRecord> =>
+		fc.record({ kind: fc.constant("access" as const), agent, access: kind, page: fc.constant(page) });
+	return of.page.chain((page) => {
+		const gap = fc.array(fc.oneof(guest, at(of.host, hostKind, page), at(of.device, deviceKind, page), at(of.device, deviceKind, page)), {
+			maxLength: 4,
+			size: "max",
+		});
+		return fc
+			.tuple(of.mm, fc.constantFrom<OperationName[]>("cow", "unshare", "ksmWriteProtect"), gap, gap, gap, gap)
+			.map(([agent, name, a, b, c, d]) => [
+				...a,
+				operation(name, agent, page, [1, 4, 0]),
+				...b,
+				operation(name, agent, page, [2, 4, 0]),
+				...c,
+				operation(name, agent, page, [3, 4, 0]),
+				...d,
+			]);
+	});
+}
+
 /** One vCPU, or one thread, on a few pages: what finds its TLB filled. */
 function burst(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
 	const by = (agent: fc.Arbitrary<Agent>, page: fc.Arbitrary<number>, kind: fc.Arbitrary<Access>): fc.Arbitrary<TraceRecord[]> =>
 		fc
 			.tuple(agent, page, fc.array(fc.tuple(fc.nat(3), kind), { minLength: 3, maxLength: 14, size: "max" }))
 			.map(([who, first, steps]) => steps.map(([at, access]): TraceRecord => ({ kind: "access", agent: who, access, page: first + at })));
-	return fc.oneof({ weight: 4, arbitrary: by(of.guest, of.gfn, guestKind) }, by(of.host, of.page, hostKind));
+	return fc.oneof(
+		{ weight: 4, arbitrary: by(of.guest, of.gfn, guestKind) },
+		by(of.host, of.page, hostKind),
+		by(of.device, of.page, deviceKind),
+	);
 }
 
 const level = fc.record({ sets: fc.constantFrom(1, 2, 3, 5, 16), ways: fc.integer({ min: 1, max: 6 }) });
@@ -269,6 +309,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(topology(of), 2),
 		{ weight: 7, arbitrary: burst(of) },
 		{ weight: 2, arbitrary: mergeScript(of) },
+		{ weight: 3, arbitrary: copyScript(of) },
 	);
 	return fc.record({
 		machine: machineOf(where.gfn >= 2 ** 31),
