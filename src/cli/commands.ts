@@ -14,6 +14,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	{ name: "litmus", summary: "explore every interleaving of the coherence scenarios", load: () => import("./litmus.js") },
 	{ name: "import", summary: "make a trace from a capture", load: () => import("./import.js") },
 	{ name: "generate", summary: "make a trace of a synthetic workload", load: () => import("./generate.js") },
+	{ name: "bench", summary: "measure how fast the engine is here, and hold that against a baseline", load: () => import("./bench.js") },
 	{ name: "capture", summary: "what this host permits to record, and the recipe for it", load: () => import("./recipe.js") },
 	{ name: "info", summary: "what a trace holds and where it comes from", load: () => import("./info.js") },
 	{ name: "head", summary: "the first records of a trace", load: () => import("./head.js") },

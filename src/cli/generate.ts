@@ -35,8 +35,12 @@ const REPETITIONS = ["repeat", "k"];
 const REPEATED = fileURLToPath(new URL("../../traces/ksm-xmedium-6.1-fix.mmtrace", import.meta.url));
 const DEFAULT_EVENTS = 1_000_000;
 const MOST_EVENTS = 1e12;
-/** From here on blocks are larger, so that the index stays small. */
-const MANY_EVENTS = 2 ** 28;
+/** Blocks are larger in longer traces, so that what a block costs, and the index, stay small. */
+const BLOCKS: readonly (readonly [events: number, block: number])[] = [
+	[2 ** 28, 65_536],
+	[2 ** 20, 32_768],
+	[0, 8192],
+];
 
 const WORDS: Readonly<Record<Parameter, string>> = {
 	vms: "VMs",
@@ -130,7 +134,7 @@ async function generate(name: string, flags: GenerateFlags): Promise<void> {
 	}
 	const events = numberIn(flags.events, "--events", { least: 1, most: MOST_EVENTS, whole: true });
 	const seed = numberIn(flags.seed, "--seed", { least: 0, most: Number.MAX_SAFE_INTEGER, whole: true });
-	const usual = events > MANY_EVENTS ? 65_536 : 8192;
+	const usual = BLOCKS.find(([least]) => events >= least)?.[1] ?? 8192;
 	const blockEvents = flags.block === undefined ? usual : numberIn(flags.block, "--block", { least: 1, most: LIMITS.events, whole: true });
 	const pages: PageEncoding = flags.encoding === "varint" ? "delta" : flags.encoding;
 	const options = { pages, codec: flags.codec };

@@ -12,7 +12,7 @@ import { Stream } from "./stream.js";
 import type { Workload } from "./workload.js";
 
 /** Raised when the same parameters begin to give other bytes. */
-const GENERATOR_VERSION = "1";
+export const GENERATOR_VERSION = "1";
 
 /** Blocks between two turns of the event loop, where an interrupt is seen. */
 const BLOCKS_A_TURN = 256;

@@ -1,6 +1,6 @@
 // Where a reader's bytes come from: a file at any position, a pipe from front to back, or memory. A small window is looked ahead for
 // frames; payloads go straight to where the caller wants them.
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, readvSync } from "node:fs";
 import { fileError, retryWhileBusy } from "./systemerror.js";
 
 /** Reads at a position; a pipe can only go forward. */
@@ -8,6 +8,8 @@ interface ByteSource {
 	readonly size: number | undefined;
 	/** Bytes read into the front of `target`; 0 at the end. */
 	read(target: Uint8Array, position: number): number;
+	/** The same, and what comes behind into `behind`: one call to the system for both, where it can be one. */
+	readBoth?(target: Uint8Array, behind: Uint8Array, position: number): number;
 	close(): void;
 }
 
@@ -24,6 +26,10 @@ class FileSource implements ByteSource {
 
 	read(target: Uint8Array, position: number): number {
 		return retryWhileBusy(() => readSync(this.#fd, target, 0, target.length, position));
+	}
+
+	readBoth(target: Uint8Array, behind: Uint8Array, position: number): number {
+		return retryWhileBusy(() => readvSync(this.#fd, [target, behind], position));
 	}
 
 	close(): void {
@@ -154,10 +160,21 @@ export class Input {
 		}
 	}
 
-	/** Fill `target` with the bytes at `offset`; how many there were. */
+	/** Fill `target` with the bytes at `offset`; how many there were. Looks at what comes behind, where that costs nothing more. */
 	read(target: Uint8Array, offset: number): number {
 		let have = 0;
-		if (offset >= this.#from && offset < this.#to) {
+		if (this.#source.readBoth !== undefined && target.length > this.#window.length) {
+			if (this.#window.length > WINDOW_BYTES) this.#window = new Uint8Array(WINDOW_BYTES);
+			const read = this.#source.readBoth(target, this.#window, offset);
+			if (read >= target.length) {
+				this.#from = offset + target.length;
+				this.#to = offset + read;
+				return target.length;
+			}
+			this.#to = this.#from;
+			have = read;
+		}
+		if (have === 0 && offset >= this.#from && offset < this.#to) {
 			const window = this.#window.subarray(offset - this.#from, Math.min(offset + target.length, this.#to) - this.#from);
 			target.set(window);
 			have = window.length;

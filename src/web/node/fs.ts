@@ -49,6 +49,16 @@ export function readSync(fd: number, target: Uint8Array, offset: number, length:
 	return piece.size;
 }
 
+export function readvSync(fd: number, targets: readonly Uint8Array[], position: number): number {
+	let have = 0;
+	for (const target of targets) {
+		const read = readSync(fd, target, 0, target.length, position + have);
+		have += read;
+		if (read < target.length) break;
+	}
+	return have;
+}
+
 export function closeSync(fd: number): void {
 	open[fd] = undefined;
 }
