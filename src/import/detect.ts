@@ -5,6 +5,7 @@ import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
 import { parseLatencyLine } from "./latency.js";
 import { looksLikePerfetto } from "./perfettowire.js";
 import { parsePerfLine } from "./perfscript.js";
+import { looksLikeRecords } from "./recordlines.js";
 import { STREAM_FORMATS, type StreamFormat } from "./streams.js";
 import type { TextLine } from "./textsource.js";
 import { parseReportLine } from "./tracecmd.js";
@@ -15,7 +16,9 @@ export type EventFormat = (typeof EVENT_FORMATS)[number];
 
 export type Detected =
 	| { readonly kind: "events"; readonly format: EventFormat }
-	| { readonly kind: "stream"; readonly format: StreamFormat };
+	| { readonly kind: "stream"; readonly format: StreamFormat }
+	/** A trace that was printed. */
+	| { readonly kind: "records" };
 
 /** Enough for the header of a text and some of its lines. */
 export const HEAD_BYTES = 1 << 16;
@@ -86,7 +89,9 @@ export function detect(head: Uint8Array, where: string): Detected {
 	const stream = STREAM_FORMATS.find((format) => format.looksLike(head));
 	const binary = head.subarray(0, 4096).includes(0);
 	if (!binary && stream === undefined) {
-		const format = textFormat(linesOf(head));
+		const lines = linesOf(head);
+		if (looksLikeRecords(lines)) return { kind: "records" };
+		const format = textFormat(lines);
 		if (format !== undefined) return { kind: "events", format };
 	}
 	if (looksLikePerfetto(head)) return { kind: "events", format: "perfetto" };

@@ -16,6 +16,7 @@ import { mergeByTime } from "./merge.js";
 import { LACKS_NOTHING, Normaliser } from "./normalise.js";
 import type { OverlaySpec } from "./overlay.js";
 import { NO_DEFINITIONS, type ProbeDefinitions, readDefinitions } from "./probes.js";
+import { importRecords } from "./recordlines.js";
 import { Recogniser } from "./recognise.js";
 import { Scout } from "./scout.js";
 import type { EventSource, SourceFacts } from "./source.js";
@@ -62,6 +63,10 @@ export async function importSources(options: ImportOptions, sink: RecordSink & B
 	const sources: EventSource[] = [];
 	for (const path of options.sources) {
 		const detected = await formatOf(path, options.from);
+		if (detected.kind === "records") {
+			if (options.sources.length > 1) throw new UsageError("a printed trace cannot be merged with other sources", { where: path });
+			return await importRecords(path, sink, options.lenient);
+		}
 		if (detected.kind === "events") sources.push(openSource(detected.format, path));
 		else if (options.sources.length === 1)
 			return await importStream(detected.format, path, sink, { lenient: options.lenient, overlay: options.overlay });
