@@ -5,7 +5,7 @@ import { UsageError } from "../errors.js";
 import type { TraceHeader } from "../trace/record.js";
 import type { TraceWriter, WrittenTrace } from "../trace/writer.js";
 import { namedStrategy } from "./choices.js";
-import { Scratch, spoolInput } from "./scratch.js";
+import { asOfStandardInput, Scratch, spoolInput } from "./scratch.js";
 
 /** What a user can tell of a capture. */
 export interface CaptureOptions {
@@ -25,6 +25,22 @@ export function expectFile(path: string): void {
 	if (!existsSync(path)) throw new UsageError("no such file or directory", { where: path });
 }
 
+const RELEASE = /^\d+\.\d+/;
+
+/** @throws UsageError where --kernel names no release */
+export function expectRelease(kernel: string | undefined): void {
+	if (kernel !== undefined && !RELEASE.test(kernel))
+		throw new UsageError(`${kernel === "" ? "an empty word" : kernel} is no kernel release`, {
+			where: "--kernel",
+			hint: "as uname -r says it: 6.1, or 6.1.0-50-amd64",
+		});
+}
+
+/** Files that go with a capture, beside its sources. */
+export function filesBeside({ access = [], stats, events, memslots }: CaptureOptions): string[] {
+	return [...access, ...[stats, events, memslots].filter((path) => path !== undefined)];
+}
+
 /** Import a folder, or files of one host, into `writer` and finish it. @throws BadInputError, UsageError; the writer is then aborted */
 export async function importInto(
 	named: readonly string[],
@@ -37,13 +53,13 @@ export async function importInto(
 		import("../import/folder.js"),
 		import("../import/overlay.js"),
 	]);
+	expectRelease(options.kernel);
 	const scratch = new Scratch();
 	try {
 		// A source is read more than once, and told by its first bytes.
-		if (named.includes("-")) spoolInput(scratch.file);
+		if (named.includes("-")) await spoolInput(scratch.file);
 		const sources = named.map((path) => (path === "-" ? scratch.file : path));
-		const beside = [...(options.access ?? []), ...[options.stats, options.events, options.memslots].filter((path) => path !== undefined)];
-		for (const path of [...sources, ...beside]) expectFile(path);
+		for (const path of [...sources, ...filesBeside(options)]) expectFile(path);
 		if (options.capturedStrategy !== undefined) namedStrategy(options.capturedStrategy, "--captured-strategy");
 		const folder = sources.find((path) => statSync(path).isDirectory());
 		if (folder !== undefined && sources.length > 1) throw new UsageError("a folder is imported by itself", { where: folder });
@@ -73,11 +89,16 @@ export async function importInto(
 			header.warnings.push(...list.warnings);
 			header.sources.push({ ...list.source, format: "events" });
 		}
-		for (const source of header.sources) if (named.includes("-") && source.name === basename(scratch.file)) source.name = "standard input";
+		if (named.includes("-")) {
+			for (const source of header.sources) if (source.name === basename(scratch.file)) source.name = "standard input";
+			header.warnings = header.warnings.map((warning) =>
+				warning.replaceAll(scratch.file, "<stdin>").replaceAll(basename(scratch.file), "<stdin>"),
+			);
+		}
 		return { header, written: writer.finish(header) };
 	} catch (error) {
 		writer.abort();
-		throw error;
+		throw named.includes("-") ? asOfStandardInput(error, scratch.file) : error;
 	} finally {
 		scratch.remove();
 	}

@@ -4,13 +4,12 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import { plural } from "../report/numbers.js";
-import { countTrace } from "../report/tracefacts.js";
+import { type KindCounts, kindsOf } from "../report/tracefacts.js";
 import type { PageEncoding } from "../trace/columns.js";
-import { openTrace } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import type { CodecName } from "../trace/wire.js";
 import { TraceWriter, type WrittenTrace } from "../trace/writer.js";
-import { type CaptureOptions, expectFile, importInto } from "./capture.js";
+import { type CaptureOptions, expectFile, filesBeside, importInto } from "./capture.js";
 import { isTrace } from "./input.js";
 import { type VoiceOptions, withVoice } from "./options.js";
 import { voiceOf, warn, writeError, writeJson, writeOut } from "./output.js";
@@ -65,43 +64,28 @@ async function run(sources: readonly string[], options: ImportOptions): Promise<
 		}
 	}
 	expectOwnOutputs(filesRead(sources, options), [options.output]);
-	const { header, written } = await importInto(
-		sources,
-		options,
-		new TraceWriter(options.output, { codec: options.codec, pages: options.pages }),
-	);
+	const writer = new TraceWriter(options.output, { codec: options.codec, pages: options.pages });
+	const { header, written } = await importInto(sources, options, writer);
+	const kinds = kindsOf(writer.totals());
 	const [source] = sources;
 	if (options.json === true) {
-		writeJson({ schema: "mmreplay/import/1", source, files: sources, output: options.output, ...summary(header, written, options.output) });
+		writeJson({ schema: "mmreplay/import/1", source, files: sources, output: options.output, ...summary(header, written, kinds) });
 		return;
 	}
 	for (const warning of header.warnings) warn(voice, warning);
 	const say = options.output === "-" ? writeError : (line: string): void => writeOut(`${line}\n`);
-	if (options.output !== "-" || !voice.quiet) for (const line of lines(header, written, options.output)) say(line);
+	if (options.output !== "-" || !voice.quiet) for (const line of lines(header, written, options.output, kinds)) say(line);
 }
 
 /** Every file that an import may read. */
 function filesRead(sources: readonly string[], options: ImportOptions): string[] {
-	const beside = [options.stats, options.events, options.memslots].filter((path) => path !== undefined);
 	const files = sources
 		.filter((source) => source !== "-")
 		.flatMap((source) => (statSync(source).isDirectory() ? readdirSync(source).map((name) => join(source, name)) : [source]));
-	return [...files, ...(options.access ?? []), ...beside];
+	return [...files, ...filesBeside(options)];
 }
 
-/** Kinds are counted in the file that was written; what went down a pipe is gone. */
-function kindsOf(output: string): ReturnType<typeof countTrace> | null {
-	if (output === "-") return null;
-	const trace = openTrace(output);
-	try {
-		return trace.bytes === undefined ? null : countTrace(trace);
-	} finally {
-		trace.close();
-	}
-}
-
-function summary(header: TraceHeader, written: WrittenTrace, output: string): object {
-	const kinds = kindsOf(output);
+function summary(header: TraceHeader, written: WrittenTrace, kinds: KindCounts): object {
 	const { kernel, strategy, strategyEvidence, access, concurrent, vms, warnings, sources } = header;
 	return {
 		...written,
@@ -111,16 +95,15 @@ function summary(header: TraceHeader, written: WrittenTrace, output: string): ob
 		access,
 		concurrent,
 		vms,
-		causeKinds: kinds?.causes ?? null,
-		observationKinds: kinds?.observations ?? null,
+		causeKinds: kinds.causes,
+		observationKinds: kinds.observations,
 		losses: Object.fromEntries(header.losses.map(({ name, count }) => [name, count])),
 		warnings,
 		sources,
 	};
 }
 
-function lines(header: TraceHeader, written: WrittenTrace, output: string): string[] {
-	const kinds = kindsOf(output);
+function lines(header: TraceHeader, written: WrittenTrace, output: string, kinds: KindCounts): string[] {
 	const list = (counts: Readonly<Record<string, number>>): string =>
 		Object.entries(counts)
 			.sort(([, a], [, b]) => b - a)
@@ -131,6 +114,7 @@ function lines(header: TraceHeader, written: WrittenTrace, output: string): stri
 		`wrote ${output}: ${written.bytes} bytes, ${plural(written.causes, "cause")}, ${plural(written.observations, "observation")}, ${plural(vms.length, "VM")}`,
 		`kernel ${kernel === "" ? "not told" : kernel}, strategy ${strategy === "" ? "not known" : strategy}${strategyEvidence.map((evidence) => ` (${evidence})`).join("")}`,
 		`accesses ${access}${header.concurrent ? ", partly concurrent" : ""}${header.losses.map(({ name, count }) => `, ${count} ${name}`).join("")}`,
-		...(kinds === null ? [] : [`causes: ${list(kinds.causes)}`, `observations: ${list(kinds.observations)}`]),
+		`causes: ${list(kinds.causes)}`,
+		`observations: ${list(kinds.observations)}`,
 	];
 }

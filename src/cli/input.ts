@@ -7,9 +7,9 @@ import { openTrace, type TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import { MAGIC, Tag } from "../trace/wire.js";
 import { TraceWriter } from "../trace/writer.js";
-import { type CaptureOptions, expectFile, importInto } from "./capture.js";
+import { type CaptureOptions, expectFile, expectRelease, importInto } from "./capture.js";
 import { namedStrategy } from "./choices.js";
-import { Scratch, spoolInput } from "./scratch.js";
+import { asOfStandardInput, Scratch, spoolInput } from "./scratch.js";
 
 export interface OpenedInput {
 	/** As the user named it. */
@@ -55,13 +55,14 @@ function told(header: TraceHeader, options: CaptureOptions): TraceHeader {
 /** @throws UsageError, BadInputError, LimitError */
 export async function openInput(path: string, options: CaptureOptions = {}): Promise<OpenedInput> {
 	if (options.capturedStrategy !== undefined) namedStrategy(options.capturedStrategy, "--captured-strategy");
+	expectRelease(options.kernel);
 	if (path !== "-") expectFile(path);
 	const scratch = new Scratch();
 	try {
 		let source = path;
 		if (path === "-") {
 			source = join(scratch.folder, "input");
-			spoolInput(source);
+			await spoolInput(source);
 		}
 		const imported = statSync(source).isDirectory() || !isTrace(source);
 		if (imported) {
@@ -79,7 +80,7 @@ export async function openInput(path: string, options: CaptureOptions = {}): Pro
 		return { path, trace, header: told(trace.header, options), imported, file, close };
 	} catch (error) {
 		scratch.remove();
-		throw error;
+		throw path === "-" ? asOfStandardInput(error, join(scratch.folder, "input")) : error;
 	}
 }
 

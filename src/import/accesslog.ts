@@ -44,7 +44,7 @@ const VM = /^# vm (\d+) pid (\d+)/;
 const SLOT = /^# slot (\d+) gpa (0x[0-9a-f]+) hva (0x[0-9a-f]+) size (0x[0-9a-f]+)/;
 
 /** Throws BadInputError where the file is no access log or lacks its header. */
-export async function readAccessLog(path: string): Promise<AccessLog> {
+export async function readAccessLog(path: string, lenient: boolean): Promise<AccessLog> {
 	const source: SourceDigest = { name: "", sha256: "" };
 	const slots: LoggedSlot[] = [];
 	const phases = new Map<number, LoggedPhase>();
@@ -69,12 +69,13 @@ export async function readAccessLog(path: string): Promise<AccessLog> {
 			const words = text.split(" ");
 			const [phaseText, vmText, actor, index, letter = "", gpa, hva, value] = words;
 			if (words.length !== 8 || Number.isNaN(Number(phaseText)) || Number.isNaN(Number(hva))) {
-				if (!line.complete) {
+				if (!line.complete && lenient) {
 					warnings.push(`${source.name || path}: the last line is cut off and was left out`);
 					continue;
 				}
 				throw new BadInputError("not a line of an access log (phase vm actor index op gpa hva value)", {
 					where: `${path}, line ${line.number}`,
+					...(line.complete ? {} : { hint: "the log is cut off there; --lenient leaves that line out" }),
 				});
 			}
 			if (Number(vmText) !== vm)

@@ -13,6 +13,7 @@ import type { KnownVm } from "./knownvm.js";
 import { applyLoggedOperations } from "./loggedops.js";
 import { type PhasedAccesses, type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
 import { Places } from "./places.js";
+import { checkSameRun } from "./samerun.js";
 import { type PhaseCounters, readStats } from "./stats.js";
 import { Tracker } from "./tracker.js";
 
@@ -49,7 +50,7 @@ interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolu
 /** Reads the capture and writes its records to `sink`; returns the header. Throws BadInputError. */
 export async function importCapture(sources: CaptureSources, sink: RecordSink): Promise<TraceHeader> {
 	const logs: AccessLog[] = [];
-	for (const path of sources.access) logs.push(await readAccessLog(path));
+	for (const path of sources.access) logs.push(await readAccessLog(path, sources.lenient));
 	logs.sort((a, b) => a.vm - b.vm);
 	const twice = logs.find((log, at) => logs[at + 1]?.vm === log.vm);
 	if (twice !== undefined) throw new BadInputError(`two access logs of vm ${twice.vm}`, { where: twice.source.name });
@@ -71,12 +72,14 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		const vm = host.vms.find((candidate) => candidate.id === log.vm);
 		if (vm !== undefined) logOf.set(vm, log);
 	}
+	const otherRun = checkSameRun(logs, tracker.vmMarks, host, sources.lenient);
+	if (otherRun !== "") warnings.push(otherRun);
 	const spans = phaseSpans(tracker.marks, tracker.at);
 	applyLoggedOperations(tracker.items, tracker.observed, tracker.childCopies, spans, logOf);
 	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input.kvm) checkVms(host, tracker, logs, warnings);
-	const short = checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
+	const short = otherRun !== "" || checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
 	flow.finish(phased);
 	if (stats !== null) counters(stats.rows, sink, places.at(tracker.at));
@@ -187,7 +190,12 @@ async function readInput(
 	if (tracker.at < 0) throw new BadInputError("none of the events has a meaning here", { where });
 	const facts = input.facts();
 	warnings.push(...facts.warnings);
-	for (const { name, count } of facts.losses) warnings.push(`${count} events were ${name} while the capture ran: counts are lower bounds`);
+	for (const { name, count } of facts.losses)
+		warnings.push(
+			name === "damaged"
+				? `${count} lines, packets or pages are damaged and were left out: counts are lower bounds`
+				: `${count} events were ${name} while the capture ran: counts are lower bounds`,
+		);
 	const losses = [...facts.losses];
 	if (damaged.count > 0) {
 		warnings.push(`${damaged.count} damaged events were left out`);

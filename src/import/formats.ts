@@ -47,23 +47,23 @@ function ordered(source: EventSource): EventSource {
 	};
 }
 
-export function openSource(format: EventFormat, path: string): EventSource {
+export function openSource(format: EventFormat, path: string, lenient: boolean): EventSource {
 	switch (format) {
 		case "tracefs":
-			return textSource(path, TRACEFS);
+			return textSource(path, TRACEFS, lenient);
 		case "latency":
-			return textSource(path, LATENCY);
+			return textSource(path, LATENCY, lenient);
 		case "trace-cmd":
-			return textSource(path, TRACE_CMD);
+			return textSource(path, TRACE_CMD, lenient);
 		case "bpftrace":
-			return ordered(textSource(path, BPFTRACE));
+			return ordered(textSource(path, BPFTRACE, lenient));
 		case "bpftrace-json":
-			return ordered({ ...textSource(path, BPFTRACE, jsonLines), format: "bpftrace json" });
+			return ordered({ ...textSource(path, BPFTRACE, lenient, jsonLines), format: "bpftrace json" });
 		case "perf":
-			return ordered(textSource(path, PERF));
+			return ordered(textSource(path, PERF, lenient));
 		case "perfetto":
-			return ordered(perfettoSource(path));
+			return ordered(perfettoSource(path, lenient));
 		case "trace.dat":
-			return traceDatSource(path);
+			return traceDatSource(path, lenient);
 	}
 }

@@ -213,6 +213,13 @@ export class CapturedHost {
 		return task;
 	}
 
+	/** A task, or a thread group, that some event was of. */
+	hasTask(pid: number): boolean {
+		if (this.#tasks.has(pid)) return true;
+		for (const task of this.#tasks.values()) if (task.tgid === pid) return true;
+		return false;
+	}
+
 	*tasks(): Generator<Task> {
 		yield* this.#tasks.values();
 	}

@@ -16,8 +16,8 @@ import { mergeByTime } from "./merge.js";
 import { LACKS_NOTHING, Normaliser } from "./normalise.js";
 import type { OverlaySpec } from "./overlay.js";
 import { NO_DEFINITIONS, type ProbeDefinitions, readDefinitions } from "./probes.js";
-import { importRecords } from "./recordlines.js";
 import { Recogniser } from "./recognise.js";
+import { importRecords } from "./recordlines.js";
 import { Scout } from "./scout.js";
 import type { EventSource, SourceFacts } from "./source.js";
 import { importStream, STREAM_FORMATS } from "./streams.js";
@@ -67,7 +67,7 @@ export async function importSources(options: ImportOptions, sink: RecordSink & B
 			if (options.sources.length > 1) throw new UsageError("a printed trace cannot be merged with other sources", { where: path });
 			return await importRecords(path, sink, options.lenient);
 		}
-		if (detected.kind === "events") sources.push(openSource(detected.format, path));
+		if (detected.kind === "events") sources.push(openSource(detected.format, path, options.lenient));
 		else if (options.sources.length === 1)
 			return await importStream(detected.format, path, sink, { lenient: options.lenient, overlay: options.overlay });
 		else throw new UsageError(`an access stream (${detected.format.name}) cannot be merged with other sources`, { where: path });

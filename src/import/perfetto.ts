@@ -40,14 +40,14 @@ interface MessageShape {
 /** Numbers as hex, so that nobody takes them for decimal; negative ones in decimal. */
 const number = (value: bigint): string => (value < 0n ? String(value) : `0x${value.toString(16)}`);
 
-export function perfettoSource(path: string): EventSource {
+export function perfettoSource(path: string, lenient: boolean): EventSource {
 	// Descriptors may stand behind the events that need them: collected once, before the first reading.
 	let shapes: Promise<ReadonlyMap<number, MessageShape>> | undefined;
 	return {
 		path,
 		format: "perfetto",
 		read: (): Reading => {
-			const facts = newFacts("", 1);
+			const facts = newFacts("", 1, lenient);
 			shapes ??= collectShapes(path);
 			return { facts, batches: batchesOf(path, facts, shapes) };
 		},
@@ -56,7 +56,7 @@ export function perfettoSource(path: string): EventSource {
 
 async function collectShapes(path: string): Promise<ReadonlyMap<number, MessageShape>> {
 	const shapes = new Map<number, MessageShape>();
-	for await (const packets of packetsOf(path, newFacts())) {
+	for await (const packets of packetsOf(path, newFacts("", 1, true))) {
 		for (const packet of packets)
 			for (const bundle of fieldsOf(packet, path)) {
 				if (bundle.number !== Packet.ftraceEvents || bundle.wire !== 2) continue;

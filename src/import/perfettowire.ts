@@ -3,7 +3,7 @@ import { inflateRawSync, inflateSync } from "node:zlib";
 import { BadInputError, LimitError } from "../errors.js";
 import { readChunks } from "./input.js";
 import { fieldsOf, varintAt } from "./protobuf.js";
-import type { SourceFacts } from "./source.js";
+import { damage, type SourceFacts } from "./source.js";
 import { unzstd } from "./zstd.js";
 
 /** Packets are under 512 KiB by convention; compressed bundles some MB. */
@@ -97,7 +97,7 @@ function* unpacked(packet: Uint8Array, where: string): Generator<Uint8Array> {
 	if (!packed) yield packet;
 }
 
-/** All packets of a trace in the file's order. A last one that is cut off is left out with a warning. */
+/** All packets of a trace in the file's order. @throws BadInputError where the last one is cut off, unless lenient */
 export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerator<Uint8Array[]> {
 	let rest: Uint8Array = new Uint8Array(0);
 	let offset = 0;
@@ -115,7 +115,7 @@ export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerat
 		if (out.length > 0) yield out;
 	}
 	if (rest.length > 0 && [...packetsIn(rest, path)].length === 0 && !isTail(rest))
-		facts.warnings.push(`the trace is cut off in its last packet, at byte ${offset}: that packet was left out`);
+		damage(facts, "the trace is cut off in its last packet", `${path}, byte ${offset}`);
 }
 
 /** Only fields other than packets. */

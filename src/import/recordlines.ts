@@ -42,7 +42,7 @@ function recordOf(text: string): TraceRecord | undefined {
 			values.push(Number(value));
 		}
 	}
-	if (given.length > 0 || (shape.text >= 0) !== (label !== undefined)) return undefined;
+	if (given.length > 0 || shape.text >= 0 !== (label !== undefined)) return undefined;
 	const said = label === undefined ? undefined : textOf(label);
 	if (label !== undefined && said === undefined) return undefined;
 	return { kind: "operation", name: shape.name, args: values, ...(said === undefined ? {} : { text: said }), ...base };
@@ -83,7 +83,11 @@ export async function importRecords(path: string, sink: RecordSink, lenient: boo
 			// What the writer does not take: a number that is out of its bounds.
 			if (!(reason instanceof RangeError)) throw reason;
 			damaged++;
-			if (!lenient) throw new BadInputError(`a damaged line: ${reason.message}: ${text.trim().slice(0, 100)}`, { where, hint: "--lenient leaves such lines out" });
+			if (!lenient)
+				throw new BadInputError(`a damaged line: ${reason.message}: ${text.trim().slice(0, 100)}`, {
+					where,
+					hint: "--lenient leaves such lines out",
+				});
 		}
 	};
 	for await (const lines of readLines(path, digest)) for (const line of lines) take(line);

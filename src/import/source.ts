@@ -1,4 +1,5 @@
 // What the reader of any format gives: events in batches, and facts of the source that it came by on the way.
+import { BadInputError } from "../errors.js";
 import type { EventBatch } from "./event.js";
 import type { SourceDigest } from "./input.js";
 import type { Intake } from "./intake.js";
@@ -14,6 +15,8 @@ export interface SourceFacts {
 	/** Events that the source says were lost, by the source's word for it. */
 	readonly losses: Map<string, number>;
 	readonly warnings: string[];
+	/** What is damaged is left out and counted; otherwise it ends the import. */
+	readonly lenient: boolean;
 }
 
 export interface Reading {
@@ -38,15 +41,23 @@ export interface EventSource {
 	take?(intake: Intake): TakenReading;
 }
 
-export const newFacts = (clock = "", resolutionNs = 1000): SourceFacts => ({
+export const newFacts = (clock: string, resolutionNs: number, lenient: boolean): SourceFacts => ({
 	digest: { name: "", sha256: "" },
 	kernel: "",
 	clock,
 	resolutionNs,
 	losses: new Map(),
 	warnings: [],
+	lenient,
 });
 
 export function lose(facts: SourceFacts, what: string, events: number): void {
 	if (events > 0) facts.losses.set(what, (facts.losses.get(what) ?? 0) + events);
+}
+
+/** Something of the source is damaged. @throws BadInputError, unless lenient: then it is counted */
+export function damage(facts: SourceFacts, what: string, where: string): void {
+	if (!facts.lenient)
+		throw new BadInputError(what, { where, hint: "--lenient leaves it out, counts it, and calls every count a lower bound" });
+	lose(facts, "damaged", 1);
 }

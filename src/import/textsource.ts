@@ -4,7 +4,7 @@ import type { EventBatch, KernelEvent } from "./event.js";
 import { FastLines } from "./fastlines.js";
 import { type Line, readLines, readTextBlocks, type TextBlock } from "./input.js";
 import type { Intake } from "./intake.js";
-import { type EventSource, lose, newFacts, type Reading, type SourceFacts, type TakenReading } from "./source.js";
+import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts, type TakenReading } from "./source.js";
 import type { TracefsEvent, TracefsLine } from "./tracefs.js";
 
 /** What a line of some layout is. */
@@ -21,7 +21,7 @@ export interface TextLayout {
 	parse(line: string): TextLine;
 }
 
-/** Lines that are none of the format: so many, and more than a tenth of the events, and the file is something else. */
+/** Lines before the first event that are none of the format: so many, and the file is something else. */
 const MAX_FOREIGN = 20;
 
 /** Text has no NUL. */
@@ -68,7 +68,7 @@ class LineReader {
 				return;
 			case "foreign":
 				if (!complete) this.#cut(number);
-				else this.#notOurs(number);
+				else this.#notOurs(text, number);
 				return;
 			default:
 				return;
@@ -76,13 +76,16 @@ class LineReader {
 	}
 
 	#cut(number: number): void {
+		damage(this.#facts, "the trace is cut off in its last line", `${this.#where}, line ${number}`);
 		this.#facts.warnings.push(`the trace is cut off in line ${number}: that line was left out`);
 	}
 
-	#notOurs(number: number): void {
+	/** Before the first event a tracer may say what it likes. */
+	#notOurs(text: string, number: number): void {
 		if (this.#foreign++ === 0) this.#firstForeign = number;
-		if (this.#foreign > MAX_FOREIGN && this.#foreign > this.#events / 10)
-			throw new BadInputError(`not ${this.#layout.format}: ${this.#foreign} of the first ${number} lines are none of it`, {
+		if (this.#events > 0) damage(this.#facts, `not a line of ${this.#layout.format}: ${excerpt(text)}`, `${this.#where}, line ${number}`);
+		else if (this.#foreign > MAX_FOREIGN && !this.#facts.lenient)
+			throw new BadInputError(`not ${this.#layout.format}: the first ${number} lines are none of it`, {
 				where: `${this.#where}, line ${this.#firstForeign}`,
 			});
 	}
@@ -103,16 +106,21 @@ class LineReader {
 	}
 }
 
+function excerpt(text: string): string {
+	const shown = text.slice(0, 60).replace(/[^ -~]/g, "?");
+	return `"${shown}${text.length > 60 ? "…" : ""}"`;
+}
+
 /** Lines, and where several stand in one of the file's (JSON), those. */
 export type LineSplitter = (line: Line, facts: SourceFacts) => readonly string[];
 
-export function textSource(path: string, layout: TextLayout, split?: LineSplitter): EventSource {
-	const source: EventSource = { path, format: layout.format, read: () => reading(path, layout, split) };
-	return layout.fast === true ? { ...source, take: (intake) => fastReading(path, layout, intake) } : source;
+export function textSource(path: string, layout: TextLayout, lenient: boolean, split?: LineSplitter): EventSource {
+	const source: EventSource = { path, format: layout.format, read: () => reading(path, layout, lenient, split) };
+	return layout.fast === true ? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) } : source;
 }
 
-function fastReading(path: string, layout: TextLayout, intake: Intake): TakenReading {
-	const facts = newFacts(layout.clock);
+function fastReading(path: string, layout: TextLayout, lenient: boolean, intake: Intake): TakenReading {
+	const facts = newFacts(layout.clock, 1000, lenient);
 	return { facts, batches: fastBatches(path, layout, facts, intake) };
 }
 
@@ -205,8 +213,8 @@ class ByteLines {
 	}
 }
 
-function reading(path: string, layout: TextLayout, split: LineSplitter | undefined): Reading {
-	const facts = newFacts(layout.clock);
+function reading(path: string, layout: TextLayout, lenient: boolean, split: LineSplitter | undefined): Reading {
+	const facts = newFacts(layout.clock, 1000, lenient);
 	return { facts, batches: batchesOf(path, layout, split, facts) };
 }
 

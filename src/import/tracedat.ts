@@ -5,7 +5,7 @@ import { type EventFormat, rendererOf } from "./eventformat.js";
 import { isGzip } from "./input.js";
 import { Kallsyms } from "./kallsyms.js";
 import { readPage } from "./ringbuffer.js";
-import { type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
+import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
 import { RECIPE_NAMES } from "./symbols.js";
 import { type CpuPages, Option, readTraceDat, type TraceDat } from "./tracedatfile.js";
 import type { TracefsEvent } from "./tracefs.js";
@@ -17,12 +17,12 @@ const BATCH = 4096;
 /** Times above this are not exact as numbers: they are taken from the first one on. */
 const EXACT = 2 ** 53;
 
-export function traceDatSource(path: string): EventSource {
-	return { path, format: "trace.dat", read: () => reading(path) };
+export function traceDatSource(path: string, lenient: boolean): EventSource {
+	return { path, format: "trace.dat", read: () => reading(path, lenient) };
 }
 
-function reading(path: string): Reading {
-	const facts = newFacts("", 1);
+function reading(path: string, lenient: boolean): Reading {
+	const facts = newFacts("", 1, lenient);
 	return { facts, batches: batchesOf(path, facts) };
 }
 
@@ -156,7 +156,6 @@ class EventTable {
 function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<TracefsEvent[]> {
 	const table = new EventTable(dat);
 	let missed = 0;
-	let damaged = 0;
 	let origin: number | undefined;
 	const records = (page: Uint8Array, cpu: number): TracefsEvent[] => {
 		const found: TracefsEvent[] = [];
@@ -181,8 +180,8 @@ function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<T
 			missed: (events) => {
 				missed += Math.max(1, events);
 			},
-			damaged: () => {
-				damaged++;
+			damaged: (offset) => {
+				damage(facts, "a page of the ring buffer is damaged", `${file.path}, a page of CPU ${cpu}, byte ${offset} of it`);
 			},
 		});
 		return found;
@@ -207,6 +206,5 @@ function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<T
 	yield out;
 	// Overruns are counted by the tracer as a whole, and marked again in the pages behind them.
 	lose(facts, "missed", Math.max(0, missed - (facts.losses.get("overrun") ?? 0)));
-	lose(facts, "damagedPages", damaged);
 	if (table.unknownIds.count > 0) facts.warnings.push(`${table.unknownIds.count} records are of events whose format is not in the file`);
 }

@@ -19,6 +19,7 @@ import {
 import { NO_POINTER } from "./knownvm.js";
 import { KsmGrammar } from "./ksm.js";
 import type { Places } from "./places.js";
+import { isVmMark } from "./samerun.js";
 import { leafBits } from "./spte.js";
 import { pageOf } from "./tracefs.js";
 
@@ -46,6 +47,8 @@ export class Tracker {
 	strayFaults = 0;
 	/** Phase marks. */
 	readonly marks: InstantItem[] = [];
+	/** Marks that tell of a VM. */
+	readonly vmMarks: string[] = [];
 	faults = 0;
 	/** Something tells what KVM's entries were, and what happened in brackets. */
 	sptes = false;
@@ -447,6 +450,7 @@ export class Tracker {
 		this.items.push(mark);
 		this.#places.edge();
 		if (text.startsWith("PHASE ")) this.marks.push(mark);
+		else if (isVmMark(text)) this.vmMarks.push(text);
 	}
 }
 

@@ -4,13 +4,16 @@ import type { TraceReader } from "../trace/reader.js";
 import { records } from "../trace/records.js";
 import { BlockType } from "../trace/wire.js";
 
-export interface TraceCounts {
-	readonly blocks: number;
-	/** Causes. */
-	readonly events: number;
+export interface KindCounts {
 	/** By the names of kinds.ts; a plain access is `access`. */
 	readonly causes: Readonly<Record<string, number>>;
 	readonly observations: Readonly<Record<string, number>>;
+}
+
+export interface TraceCounts extends KindCounts {
+	readonly blocks: number;
+	/** Causes. */
+	readonly events: number;
 	/** The file has an index. */
 	readonly index: boolean;
 }
@@ -26,15 +29,23 @@ export function countTrace(trace: TraceReader): TraceCounts {
 		blocks++;
 		if (block.type === BlockType.events) events += block.events;
 	}
+	return { blocks, events, ...kindsOf(trace.index().totals ?? totalsOf(trace)), index: trace.storedIndex() !== undefined };
+}
+
+function totalsOf(trace: TraceReader): Map<number, number> {
+	const totals = new Map<number, number>();
+	for (const { record } of records(trace)) {
+		const code = record.kind === "access" ? 0 : Operation[record.name].code;
+		totals.set(code, (totals.get(code) ?? 0) + 1);
+	}
+	return totals;
+}
+
+/** By name, of counts by code. */
+export function kindsOf(totals: ReadonlyMap<number, number>): KindCounts {
 	const causes: Record<string, number> = {};
 	const observations: Record<string, number> = {};
-	const add = (code: number, by: number): void => {
-		const into = code < FIRST_OBSERVATION ? causes : observations;
-		const name = code === 0 ? "access" : (NAMES.get(code) ?? `code ${code}`);
-		into[name] = (into[name] ?? 0) + by;
-	};
-	const { totals } = trace.index();
-	if (totals !== undefined) for (const [code, count] of totals) add(code, count);
-	else for (const { record } of records(trace)) add(record.kind === "access" ? 0 : Operation[record.name].code, 1);
-	return { blocks, events, causes, observations, index: trace.storedIndex() !== undefined };
+	for (const [code, count] of totals)
+		(code < FIRST_OBSERVATION ? causes : observations)[code === 0 ? "access" : (NAMES.get(code) ?? `code ${code}`)] = count;
+	return { causes, observations };
 }

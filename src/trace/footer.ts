@@ -85,12 +85,18 @@ export class IndexBuilder {
 		this.#inLast = 1;
 	}
 
-	/** `shift`: what has come to stand before the offsets given. */
-	build(shift = 0): TraceIndex {
+	/** Records by code. */
+	totals(): Map<number, number> {
 		const totals = new Map<number, number>();
 		this.#totals.forEach((count, code) => {
 			if (count > 0) totals.set(code, count);
 		});
+		return totals;
+	}
+
+	/** `shift`: what has come to stand before the offsets given. */
+	build(shift = 0): TraceIndex {
+		const totals = this.totals();
 		return {
 			entries: this.#entries.map((entry) => ({ ...entry, offset: entry.offset + shift })),
 			totals: this.#counted ? totals : undefined,

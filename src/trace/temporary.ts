@@ -5,12 +5,12 @@ import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync } from
 import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 
-/** Temporaries to remove if the process ends before their writers do. */
+/** Temporaries to remove if the process ends before whoever made them does. */
 const open = new Set<string>();
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function removeAll(): void {
-	for (const path of open) rmSync(path, { force: true });
+	for (const path of open) rmSync(path, { force: true, recursive: true });
 	open.clear();
 }
 
@@ -23,7 +23,8 @@ function onSignal(signal: NodeJS.Signals): void {
 	if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
 }
 
-function watch(path: string): void {
+/** A file or folder to remove if the process ends before `unwatchTemporary`. */
+export function watchTemporary(path: string): void {
 	if (open.size === 0) {
 		process.on("exit", removeAll);
 		for (const signal of SIGNALS) process.on(signal, onSignal);
@@ -31,7 +32,7 @@ function watch(path: string): void {
 	open.add(path);
 }
 
-function unwatch(path: string): void {
+export function unwatchTemporary(path: string): void {
 	if (!open.delete(path) || open.size > 0) return;
 	process.off("exit", removeAll);
 	for (const signal of SIGNALS) process.off(signal, onSignal);
@@ -57,7 +58,7 @@ export class TemporaryFile {
 		this.#path = realTarget(path);
 		this.#temporary = join(dirname(this.#path), `.${basename(this.#path)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
 		this.fd = openSync(this.#temporary, "wx+");
-		watch(this.#temporary);
+		watchTemporary(this.#temporary);
 	}
 
 	/** Make the file durable under its final name. */
@@ -67,7 +68,7 @@ export class TemporaryFile {
 		closeSync(this.fd);
 		this.#done = true;
 		renameSync(this.#temporary, this.#path);
-		unwatch(this.#temporary);
+		unwatchTemporary(this.#temporary);
 		syncDirectory(dirname(this.#path));
 	}
 
@@ -78,7 +79,7 @@ export class TemporaryFile {
 			closeSync(this.fd);
 		}
 		rmSync(this.#temporary, { force: true });
-		unwatch(this.#temporary);
+		unwatchTemporary(this.#temporary);
 	}
 }
 

@@ -108,6 +108,11 @@ export class TraceWriter {
 		return this.#causesWritten + this.#causeBuilder.events;
 	}
 
+	/** How many records there are of each code (kinds.ts; 0: plain accesses), once the trace is finished. */
+	totals(): ReadonlyMap<number, number> {
+		return this.#index.totals();
+	}
+
 	/** Append a cause. @throws RangeError on a record that cannot be */
 	cause(record: TraceRecord): void {
 		const kept = this.#keepTimes && this.#keepOffsets ? record : this.#reduced(record);

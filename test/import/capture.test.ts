@@ -70,8 +70,12 @@ describe("a broken capture", () => {
 		return error as BadInputError;
 	};
 
-	it("cut in the middle of a line keeps what is whole and says so", async () => {
-		const capture = await imported(broken("stock-tiny", (text) => text.slice(0, Math.floor(text.length * 0.6))));
+	it("cut in the middle of a line is an error; --lenient keeps what is whole and says so", async () => {
+		const cut = (text: string): string => text.slice(0, Math.floor(text.length * 0.6));
+		const error = await failing(broken("stock-tiny", cut));
+		expect(error.message).toMatch(/cut off in its last line \(.*, line \d+\)/);
+		const capture = await imported(broken("stock-tiny", cut, { lenient: true }));
+		expect(capture.header.losses).toEqual([{ name: "damaged", count: 1 }]);
 		expect(capture.header.warnings.join("\n")).toMatch(/cut off in line \d+/);
 		expect(capture.header.warnings.join("\n")).toMatch(/does not reach \d+ phases/);
 	});

@@ -18,7 +18,7 @@ import { file } from "./sources.js";
 
 interface Taken {
 	readonly events: unknown[];
-	readonly error: string;
+	readonly failed: boolean;
 	readonly warnings: string[];
 	readonly resolutionNs: number;
 	readonly skipped: unknown[];
@@ -30,22 +30,22 @@ async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
 	const scout = new Scout(null);
 	const { facts, batches } = takeFrom(source, new Intake(recogniser, scout, new DamagedEvents(lenient, "here")));
 	const events: unknown[] = [];
-	let error = "";
 	const keep = (batch: EventBatch): void =>
 		batch.each(({ code, ns, pid, tgid, comm, v, text }) => events.push([code, ns, pid, tgid, comm, [...v], text]));
 	try {
 		for await (const batch of batches) keep(batch);
 	} catch (reason) {
 		if (!(reason instanceof BadInputError)) throw reason;
-		error = reason.message;
+		// Of several errors in one block, bytes find the first one first and text all bad lines before bad events.
+		return { events: [], failed: true, warnings: [], resolutionNs: 0, skipped: [], signs: null };
 	}
 	const skipped = [...recogniser.unknown, ...recogniser.asked, ...recogniser.byName];
-	return { events, error, warnings: facts.warnings, resolutionNs: facts.resolutionNs, skipped, signs: scout.signs };
+	return { events, failed: false, warnings: facts.warnings, resolutionNs: facts.resolutionNs, skipped, signs: scout.signs };
 }
 
 /** As bytes, and as text. */
 async function both(content: string | Uint8Array, format: "tracefs" | "trace-cmd" = "tracefs", lenient = true): Promise<[Taken, Taken]> {
-	const source = openSource(format, file(content));
+	const source = openSource(format, file(content), lenient);
 	const { take, ...text } = source;
 	expect(take).toBeDefined();
 	return [await eventsOf(source, lenient), await eventsOf(text, lenient)];

@@ -56,8 +56,13 @@ describe("a damaged source ends cleanly", () => {
 	it.each(TEXT)("%s, with noise in the middle", async (_name, content) => {
 		const half = content.indexOf(10, content.length >> 1) + 1;
 		const noise = Buffer.from([0, 255, 254, 10, 0x1b, 0x5b, 10, 27]);
-		const trace = await imported(Buffer.concat([content.subarray(0, half), noise, Buffer.from("\n"), content.subarray(half)]));
-		expect(trace.header.warnings.join()).toMatch(/were left out, the first at line \d+/);
+		const broken = Buffer.concat([content.subarray(0, half), noise, Buffer.from("\n"), content.subarray(half)]);
+		const error = await failure(broken);
+		expect(error.message).toMatch(/not a line of .*: "\?\?\?" \(.*, line \d+\)/);
+		expect(error.exitCode).toBe(3);
+		const trace = await imported(broken, { lenient: true });
+		expect(trace.header.warnings.join()).toMatch(/3 lines are no lines of .* left out, the first at line \d+/);
+		expect(trace.header.losses).toEqual([{ name: "damaged", count: 3 }]);
 	});
 
 	it("a gzip that is cut names how far it could be read", async () => {
