@@ -1,23 +1,14 @@
 // mmreplay replay: one trace under one strategy, phase by phase.
 import type { Command } from "commander";
-import type { Violation } from "../coherence.js";
 import { COUNTER_PATHS } from "../counters.js";
 import { UsageError } from "../errors.js";
-import {
-	coherenceJson,
-	counterOf,
-	countersJson,
-	eventsPerSecond,
-	knowsAccesses,
-	replayJson,
-	traceJson,
-	violationsOf,
-} from "../report/compare.js";
+import { coherenceJson, countersJson, eventsPerSecond, knowsAccesses, replayJson, traceJson, violationsOf } from "../report/compare.js";
 import { cyclesOf } from "../report/cost.js";
+import { depthLines } from "../report/depth.js";
 import { exactness } from "../report/exactness.js";
 import type { Replayed } from "../report/held.js";
 import { short } from "../report/numbers.js";
-import { type Table, tableLines } from "../report/table.js";
+import { rangesByVm } from "../report/ranges.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE } from "../strategies/index.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
@@ -83,6 +74,11 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 				label,
 				counters: countersJson(counters[0] ?? new BigUint64Array(COUNTER_PATHS.length), complete),
 			})),
+			byVm: rangesByVm({ result, strategies: [one] }).map(({ vm, vmexits, ranges }) => ({
+				vm,
+				vmexits: vmexits[0] ?? 0,
+				ranges: ranges.map((range) => ({ gfn: range.gfn, pages: range.pages, vmexits: range.vmexits[0] ?? 0 })),
+			})),
 			replay: replayJson(result),
 		});
 	} else {
@@ -96,64 +92,10 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 		writeOut(
 			`${[
 				...(plain ? prose.map((line) => `# ${line}`) : prose),
-				...tableLines(totals(one.counters, complete), voice.columns, voice.color),
-				...(result.phases.length === 0 ? [] : ["", ...tableLines(phaseTable(replayed), voice.columns, voice.color)]),
-				...(one.violations.length === 0 ? [] : ["", ...tableLines(violationTable(one.violations), voice.columns, voice.color)]),
+				...(plain ? [] : [""]),
+				...depthLines({ result, strategy: one, complete }, voice),
 			].join("\n")}\n`,
 		);
 	}
 	if (strategy.safe && (violationsOf(one, replayed.checked) ?? 0) > 0) process.exitCode = 1;
-}
-
-/** Every counter that is not 0. */
-function totals(counters: BigUint64Array, complete: boolean): Table {
-	return {
-		columns: [
-			{ title: "counter", align: "left" },
-			{ title: "value", align: "right" },
-		],
-		rows: COUNTER_PATHS.flatMap((path, at) => {
-			const value = counters[at] ?? 0n;
-			return value === 0n || (!complete && /^(tlb|hostTlb|walk)\./.test(path)) ? [] : [[path, value.toString()]];
-		}),
-	};
-}
-
-const PHASE_COLUMNS = [
-	"vmexits",
-	"vmexitsFixed",
-	"vmexitsRetried",
-	"cowBreaks",
-	"ksmMerges",
-	"flush.guestTlb",
-	"spteZapped",
-	"mmuLockWrite",
-] as const;
-
-function phaseTable({ result }: Replayed): Table {
-	return {
-		columns: [
-			{ title: "phase", align: "right" },
-			{ title: "label", align: "left" },
-			...PHASE_COLUMNS.map((title) => ({ title, align: "right" as const })),
-		],
-		rows: result.phases.map(({ phase, label, counters }) => [
-			String(phase),
-			label,
-			...PHASE_COLUMNS.map((path) => String(counterOf(counters[0] ?? new BigUint64Array(0), path))),
-		]),
-	};
-}
-
-/** Those that are kept; the counter has them all. */
-function violationTable(violations: readonly Violation[]): Table {
-	return {
-		columns: [
-			{ title: "event", align: "right" },
-			{ title: "rule", align: "left" },
-			{ title: "agent", align: "left" },
-			{ title: "address", align: "right" },
-		],
-		rows: violations.map(({ event, rule, agent, address }) => [String(event), rule, agent, `0x${address.toString(16)}`]),
-	};
 }

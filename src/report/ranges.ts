@@ -1,6 +1,6 @@
 // Where in the VMs' memory vmexits happened, in as many pieces as a reader can see: pieces of a VM have one size, a power of two of pages.
 import type { ExitRange } from "../engine/engine.js";
-import type { Comparison } from "./compare.js";
+import type { ReplayResult } from "../engine/replay.js";
 
 /** Pieces of one VM, and of all together. */
 const MAX_OF_VM = 128;
@@ -65,8 +65,14 @@ function ofVm(vm: number, unsorted: readonly ExitRange[], most: number): VmRange
 	return { vm, pages, ranges: pieces, vmexits };
 }
 
-/** By VM; counts in the order of the comparison's strategies. */
-export function rangesByVm({ result, strategies }: Comparison): VmRanges[] {
+/** A replay, and those of its strategies that are shown. */
+interface Ranged {
+	readonly result: Pick<ReplayResult, "ranges" | "strategies">;
+	readonly strategies: readonly { readonly name: string }[];
+}
+
+/** By VM; counts in the order of the strategies shown. */
+export function rangesByVm({ result, strategies }: Ranged): VmRanges[] {
 	const places = strategies.map(({ name }) => result.strategies.findIndex((replay) => replay.name === name));
 	const byVm = new Map<number, ExitRange[]>();
 	for (const range of result.ranges) {

@@ -95,7 +95,8 @@ export function textTable(table: Table, width: number, color: boolean): string[]
 	const turned = transpose(table);
 	const turnedLayout = layoutOf(turned);
 	if (widthOf(turnedLayout) <= width) return draw(turned, turnedLayout, color);
-	return inParts(turned, width, color);
+	// A long table keeps its rows.
+	return inParts(table.rows.length > turned.rows.length ? table : turned, width, color);
 }
 
 /** Tab-separated, titles in the first line. */
