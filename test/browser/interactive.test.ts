@@ -4,15 +4,12 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { emptyHeader } from "../../src/trace/header.js";
-import { TraceWriter } from "../../src/trace/writer.js";
 import { mmreplay } from "../cli/process.js";
-import { fixture, memslot, read } from "../cli/traces.js";
+import { fixture } from "../cli/traces.js";
 import { HAS_CHROMIUM, openPage, screenshot, seriousFlaws, startChromium } from "./chromium.js";
 
 interface Compared {
 	strategies: { name: string; digest: string; counters: { vmexits: number } }[];
-	replay: { eventsPerSecond: number };
 }
 
 const VIEWPORT = { viewport: { width: 1200, height: 900 } };
@@ -103,40 +100,19 @@ describe.skipIf(!HAS_CHROMIUM)("the page that replays", () => {
 		await close();
 	});
 
-	it("replays a million events; with MMREPLAY_TIMED=1 no slower than 0.7 of the command line, and stays responsive", async () => {
+	it("replays a million events to the same digests, while the tab goes on", async () => {
 		const trace = join(folder, "million.mmtrace");
-		const pages = 1 << 16;
-		const writer = new TraceWriter(trace);
-		writer.cause(memslot(pages));
-		// Mostly TLB hits, some walks, and each page's first touch: nothing that favours one side.
-		for (let at = 0; at < 1_000_000; at++) writer.cause(read(at % 3 === 0 ? (at * 7919) % pages : (at >>> 6) % pages));
-		writer.finish({ ...emptyHeader(), access: "complete" });
-		const { page, close } = await openPage(browser, file, VIEWPORT);
-		const rates: number[] = [];
-		// The first run compiles; both sides get their second.
+		await mmreplay(["generate", "mixed", "-n", "1000000", "-o", trace]);
+		const { page, complaints, close } = await openPage(browser, file, VIEWPORT);
+		await page.evaluate("globalThis.ticks = 0; setInterval(() => globalThis.ticks++, 5)");
 		await replayFile(page, trace);
-		await page.evaluate(
-			"globalThis.longest = 0; globalThis.before = performance.now(); setInterval(() => { const now = performance.now(); globalThis.longest = Math.max(globalThis.longest, now - globalThis.before); globalThis.before = now; }, 10)",
-		);
-		for (let run = 0; run < 3; run++) {
-			await page.getByRole("button", { name: "Replay again" }).click();
-			await page.getByRole("button", { name: "Cancel" }).waitFor({ state: "hidden", timeout: 50_000 });
-			const seconds = / in ([\d.]+) s/.exec((await page.locator("#status").textContent()) ?? "")?.[1];
-			rates.push(1_000_001 / Number(seconds));
-		}
-		const command: number[] = [];
-		for (let run = 0; run < 3; run++) {
-			const ended = await mmreplay(["compare", trace, "--json"]);
-			command.push((JSON.parse(ended.stdout) as Compared).replay.eventsPerSecond);
-		}
-		console.info(`page ${Math.max(...rates).toExponential(2)}, command line ${Math.max(...command).toExponential(2)} events/s`);
-		const longest = Number(await page.evaluate("globalThis.longest"));
-		console.info(`longest pause of the tab ${longest.toFixed(0)} ms`);
-		// A busy machine decides the rest: only a run that asks for it is held to the figures.
-		expect(rates.every(Number.isFinite)).toBe(true);
-		if (process.env.MMREPLAY_TIMED !== "1") return void (await close());
-		expect(Math.max(...rates)).toBeGreaterThan(0.7 * Math.max(...command));
-		expect(longest).toBeLessThan(500);
+		// A page that the replay stopped would have ticked once or twice.
+		expect(Number(await page.evaluate("globalThis.ticks"))).toBeGreaterThan(20);
+		const ended = await mmreplay(["compare", trace, "--json"]);
+		const { strategies } = JSON.parse(ended.stdout) as Compared;
+		expect(strategies).toHaveLength(5);
+		for (const { digest } of strategies) expect(await page.getByText(digest).count()).toBe(1);
+		expect(complaints).toEqual([]);
 		await close();
 	});
 

@@ -1,5 +1,5 @@
 // The report in a browser: right numbers, an empty console, wide and narrow, light and dark, by keyboard, on paper.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
@@ -28,6 +28,7 @@ describe.skipIf(!HAS_CHROMIUM)("the report", () => {
 			run,
 			"--strategies",
 			"wrapped,drop,fix,establish,establish-map,establish-naive",
+			"--litmus",
 		]);
 		expect(compared.stderr).toBe("");
 		const made = await mmreplay(["report", run, "-o", file]);
@@ -88,33 +89,18 @@ describe.skipIf(!HAS_CHROMIUM)("the report", () => {
 		await close();
 	});
 
-	it("of 10 million events under 5 strategies is under 2 MB and opens in under a second", async () => {
-		const run = join(folder, "long.json");
-		const compared = await mmreplay(["compare", fixture("linux-6.12-tiny"), "-o", run]);
-		expect(compared.stderr).toBe("");
-		const document = JSON.parse(readFileSync(run, "utf8")) as { trace: { events: number }; phases: object[]; intervals: object[] };
-		const events = 10_000_000;
-		// As many intervals as a run may have, each with large counts.
-		const paths = ["vmexits", "vmexitsRetried", "ksmMerges", "cowBreaks", "flush.guestTlb", "spteZapped"];
-		const grown = (at: number, strategy: number): object =>
-			Object.fromEntries(paths.map((path, place) => [path, (at * 7919 + strategy * 104_729 + place * 31) % 100_003]));
-		document.trace.events = events;
-		document.phases = [];
-		document.intervals = Array.from({ length: 512 }, (_, at) => ({
-			firstEvent: Math.floor((at * events) / 512),
-			events: Math.floor(events / 512),
-			firstNs: 0,
-			strategies: [0, 1, 2, 3, 4].map((strategy) => grown(at, strategy)),
-		}));
-		writeFileSync(run, JSON.stringify(document));
+	it("of 10 million events under 5 strategies is under 2 MB and opens", async () => {
+		const trace = join(folder, "long.mmtrace");
+		await mmreplay(["generate", "mixed", "-n", "10000000", "--vms", "4", "-o", trace]);
 		const long = join(folder, "long.html");
-		const made = await mmreplay(["report", run, "-o", long]);
+		const made = await mmreplay(["compare", trace, "--html", long]);
 		expect(made.stderr).toBe("");
+		expect(made.stdout).toContain("replayed 10000000 events under 5 strategies");
 		expect(statSync(long).size).toBeLessThan(2_000_000);
 		const { page, complaints, close } = await openPage(browser, long, { viewport: { width: 1200, height: 900 } });
 		const loaded = await page.evaluate(() => performance.getEntriesByType("navigation").map((entry) => entry.duration));
+		// How long it takes is measured by npm run bench:page, where nothing else runs.
 		console.info(`opened in ${(loaded[0] ?? 0).toFixed(0)} ms`);
-		if (process.env.MMREPLAY_TIMED === "1") expect(loaded[0]).toBeLessThan(1000);
 		await page.getByRole("button", { name: "Zoom in" }).click();
 		expect(complaints).toEqual([]);
 		await screenshot(page, "report-long");

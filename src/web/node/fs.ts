@@ -5,9 +5,19 @@ declare class FileReaderSync {
 	readAsArrayBuffer(blob: Blob): ArrayBuffer;
 }
 
+/** Every read of a Blob goes to another process and back: a little of the file is kept, read ahead. */
+const AHEAD_BYTES = 4 << 20;
+
+interface OpenFile {
+	readonly blob: Blob;
+	/** The bytes that were read last, and where they stand. */
+	from: number;
+	bytes: Uint8Array;
+}
+
 const blobs = new Map<string, Blob>();
 const modules = new Map<string, Uint8Array>();
-const open: (Blob | undefined)[] = [];
+const open: (OpenFile | undefined)[] = [];
 
 /** Make a file known by its name. */
 export function provideBlob(name: string, blob: Blob): void {
@@ -33,20 +43,24 @@ export function readFileSync(path: URL | string): Uint8Array {
 export function openSync(path: string): number {
 	const blob = blobs.get(path);
 	if (blob === undefined) throw noSuchFile(path);
-	return open.push(blob) - 1;
+	return open.push({ blob, from: 0, bytes: new Uint8Array(0) }) - 1;
 }
 
 export function fstatSync(fd: number): { size: number; isFile(): boolean; isDirectory(): boolean } {
-	return { size: open[fd]?.size ?? 0, isFile: () => true, isDirectory: () => false };
+	return { size: open[fd]?.blob.size ?? 0, isFile: () => true, isDirectory: () => false };
 }
 
 export function readSync(fd: number, target: Uint8Array, offset: number, length: number, position: number): number {
-	const blob = open[fd];
-	if (blob === undefined) throw new Error("the file is closed");
-	const piece = blob.slice(position, position + length);
-	if (piece.size === 0) return 0;
-	target.set(new Uint8Array(new FileReaderSync().readAsArrayBuffer(piece)), offset);
-	return piece.size;
+	const file = open[fd];
+	if (file === undefined) throw new Error("the file is closed");
+	if (position < file.from || Math.min(position + length, file.blob.size) > file.from + file.bytes.length) {
+		const piece = file.blob.slice(position, position + Math.max(length, AHEAD_BYTES));
+		file.bytes = new Uint8Array(new FileReaderSync().readAsArrayBuffer(piece));
+		file.from = position;
+	}
+	const found = file.bytes.subarray(position - file.from, position - file.from + length);
+	target.set(found, offset);
+	return found.length;
 }
 
 export function readvSync(fd: number, targets: readonly Uint8Array[], position: number): number {
