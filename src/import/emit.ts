@@ -80,13 +80,13 @@ export class Emitter {
 		const places = placed.map((access) => access.at);
 		for (const item of kept) {
 			if (item.kind === "bracket" && !item.hit) continue;
-			places.push(item.begin);
+			places.push(beginOf(item));
 			if (item.kind !== "instant") places.push(item.end);
 		}
 		places.sort((a, b) => a - b);
 		for (const access of placed) this.#piece(access.at, RANK.access, access, Point.whole);
 		for (const item of kept)
-			this.place(item, item.kind !== "instant" && !(item.kind === "bracket" && !item.hit) && othersWithin(places, item.begin, item.end));
+			this.place(item, item.kind !== "instant" && !(item.kind === "bracket" && !item.hit) && othersWithin(places, beginOf(item), item.end));
 	}
 
 	#piece(at: number, rank: number, what: Item | PlacedAccess, point: number): void {
@@ -97,10 +97,10 @@ export class Emitter {
 	place(item: Item, split: boolean): void {
 		if (item.kind === "instant") this.#piece(item.begin, RANK.instant, item, Point.whole);
 		else if (item.kind === "fault" && (item.mmio || item.end === item.begin)) this.#piece(item.begin, RANK.begin, item, Point.whole);
-		else if (!split) this.#piece(item.begin, RANK.begin, item, Point.whole);
+		else if (!split) this.#piece(beginOf(item), RANK.begin, item, Point.whole);
 		else {
 			if (item.kind === "bracket") this.splitOperations++;
-			this.#piece(item.begin, RANK.begin, item, Point.begin);
+			this.#piece(beginOf(item), RANK.begin, item, Point.begin);
 			if (item.end >= 0) this.placeEnd(item);
 		}
 	}
@@ -208,7 +208,7 @@ export class Emitter {
 		if (point === Point.end) this.#windows.give(window);
 		const own = item.name === "cow" && (item.flags & OpFlag.ownFault) !== 0;
 		const agent = own ? guestAgent(item.vm, item.vcpu) : mmAgent(item.vm);
-		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : item.begin;
+		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : beginOf(item);
 		this.#operation(item.name, agent, item.page, bracketArgs(item, point, window), at < 0 ? item.end : at);
 	}
 
@@ -219,6 +219,9 @@ export class Emitter {
 		this.#sink.observe({ kind: "operation", name: item.name, agent, page: item.page, args: item.args, ns: this.#ns(item.at) });
 	}
 }
+
+/** A range begins when KVM works on it, which is later than its announcement where mmu_lock or a flush had to be waited for. */
+const beginOf = (item: Item): number => (item.kind === "bracket" && item.locked >= 0 ? item.locked : item.begin);
 
 const GUEST_OBSERVATIONS = new Set(["vmexit", "mmioFault", "spteChanged"]);
 

@@ -17,7 +17,9 @@ export interface BracketItem {
 	readonly begin: number;
 	/** Its task went on after kvm_unmap_hva_range, so KVM has certainly counted it (the event comes before the lock). */
 	counted: boolean;
-	/** Place of change_pte; -1 where there is none. */
+	/** Place of the first SPTE that KVM removed under mmu_lock for it, in captures with an access log; -1 where none shows. */
+	locked: number;
+	/** Place of change_pte, or of the SPTE change that it made; -1 where there is none. */
 	commit: number;
 	end: number;
 	flags: number;

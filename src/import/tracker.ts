@@ -65,6 +65,8 @@ export class Tracker {
 	readonly #places: Places;
 	/** There are logs of the accesses, which want to know more of the beginning. */
 	readonly #logged: boolean;
+	/** Where change_pte last made an SPTE: VM, address space and gfn. */
+	readonly #made = new Map<string, number>();
 
 	constructor(host: CapturedHost, places: Places, logged: boolean) {
 		this.host = host;
@@ -211,6 +213,7 @@ export class Tracker {
 		this.sptes = true;
 		const pages = level === 2 ? HUGE_PAGES : 1;
 		const sptes = vm.sptes(as);
+		if (this.#logged && bracket?.item != null) this.#placeInRange(bracket, bracket.item, `${vm.id} ${as} ${gfn}`, zapped);
 		for (let at = gfn; at < gfn + pages; at++) sptes.set(at, is, zapped ? causeIndex(cause) : sptes.absent(at));
 		if (zapped) return;
 		if (bracket === null) this.#installed(task.fault, as, gfn, level, is);
@@ -219,6 +222,17 @@ export class Tracker {
 				(is & SpteBit.writable) !== 0,
 				[...vm.open].some((other) => other !== bracket.item && other.counted),
 			);
+	}
+
+	/**
+	 * Where the access log gives order to what ran at the same time, a range begins when KVM works on it, and change_pte is where it made its SPTE:
+	 * both wait for mmu_lock, and what ran meanwhile came first. A zap that yields the lock goes on behind an SPTE made meanwhile, and takes it.
+	 */
+	#placeInRange(bracket: OpenBracket, item: BracketItem, spte: string, zapped: boolean): void {
+		if (bracket.changedPte) {
+			item.commit = this.at;
+			if (!zapped) this.#made.set(spte, this.at);
+		} else if (zapped && bracket.unmapped && (item.locked < 0 || (this.#made.get(spte) ?? -1) > item.locked)) item.locked = this.at;
 	}
 
 	#installed(fault: FaultItem | null, as: number, gfn: number, level: number, bits: number): void {
@@ -281,6 +295,7 @@ export class Tracker {
 			hit,
 			begin: this.at,
 			counted: false,
+			locked: -1,
 			commit: -1,
 			end: -1,
 			flags,
