@@ -16,6 +16,7 @@ import { replayHeld } from "./replayed.js";
 interface FidelityOptions extends CaptureFlags {
 	json?: boolean;
 	all?: boolean;
+	stale?: boolean;
 	listDifferences?: number;
 }
 
@@ -26,6 +27,7 @@ export function define(command: Command): void {
 	withVoice(withCapture(command))
 		.argument("<trace...>", "traces, captures or folders of captures; - for standard input")
 		.option("--all", "show every row that differs")
+		.option("--stale", "list the phases that the replay leaves with stale SPTEs, and those whose guest met one")
 		.option("--list-differences <n>", "list up to n faults that fall into another class than the captured kernel's", wholeNumber)
 		.option("--json", "print one JSON document")
 		.action(run);
@@ -43,7 +45,7 @@ async function run(paths: string[], options: FidelityOptions): Promise<void> {
 				const what = input.header.strategy === "" ? "is not known" : `is ${input.header.strategy}, none of ours`;
 				throw new BadInputError(`the strategy of the captured kernel ${what}`, { where: path, hint: "--captured-strategy NAME tells it" });
 			}
-			const { facts, held } = replayHeld(input, { strategies: [strategy], machine: DEFAULT_MACHINE, check: false }, voice);
+			const { facts, held } = replayHeld(input, { strategies: [strategy], machine: DEFAULT_MACHINE, check: undefined }, voice);
 			const one = { trace: facts, held };
 			all.push(one);
 			const limit = options.listDifferences;
@@ -65,10 +67,16 @@ async function run(paths: string[], options: FidelityOptions): Promise<void> {
 /** One line where the trace reproduces itself; the rows that differ otherwise. */
 function traceLines({ trace, held }: HeldTrace, options: FidelityOptions, voice: Voice): string[] {
 	const head = [`${trace.path}: ${fidelityLine(held)}`, ...caveatLines({ trace })];
+	const plain = (lines: readonly string[]): string[] => (voice.columns === undefined ? lines.map((line) => `# ${line}`) : [...lines]);
+	if (options.stale === true && "rows" in held) {
+		const rows = held.rows.filter(({ source }) => source === "ok");
+		if (rows.length === 0) return plain([...head, "no phase with a stale SPTE, in the replay or by the capture's own check"]);
+		return [...plain(head), ...tableLines(rowsTable(rows), voice.columns, voice.color)];
+	}
 	if (!("rows" in held) || held.exact) return head;
 	const rows = differingRows(held);
 	const shown = options.all === true ? rows : rows.slice(0, SHOWN_ROWS);
 	const more = rows.length > shown.length ? [`… and ${rows.length - shown.length} more rows: --all shows them`] : [];
 	const table = shown.length === 0 ? [] : tableLines(rowsTable(shown), voice.columns, voice.color);
-	return [...(voice.columns === undefined ? head.map((line) => `# ${line}`) : head), ...table, ...more];
+	return [...plain(head), ...table, ...more];
 }

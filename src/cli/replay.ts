@@ -2,7 +2,16 @@
 import type { Command } from "commander";
 import { COUNTER_PATHS } from "../counters.js";
 import { UsageError } from "../errors.js";
-import { coherenceJson, countersJson, eventsPerSecond, knowsAccesses, replayJson, traceJson, violationsOf } from "../report/compare.js";
+import {
+	coherenceJson,
+	countersJson,
+	eventsPerSecond,
+	knowsAccesses,
+	phaseCoherenceJson,
+	replayJson,
+	traceJson,
+	violationsOf,
+} from "../report/compare.js";
 import { cyclesOf } from "../report/cost.js";
 import { depthLines } from "../report/depth.js";
 import { exactness } from "../report/exactness.js";
@@ -69,10 +78,11 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 			cost: cyclesOf(one.counters, costs, complete, machine.hz),
 			coherence: coherenceJson(one, replayed.checked),
 			digest: one.digest,
-			phases: result.phases.map(({ phase, label, counters }) => ({
+			phases: result.phases.map(({ phase, label, counters: [counters = new BigUint64Array(COUNTER_PATHS.length)] }) => ({
 				phase,
 				label,
-				counters: countersJson(counters[0] ?? new BigUint64Array(COUNTER_PATHS.length), complete),
+				counters: countersJson(counters, complete),
+				coherence: phaseCoherenceJson(counters, replayed.checked),
 			})),
 			byVm: rangesByVm({ result, strategies: [one] }).map(({ vm, vmexits, ranges }) => ({
 				vm,

@@ -1,6 +1,6 @@
 // Predicted against observed: one row a counter and phase. A row says whether the capture decides it, and why not where it does not.
 import { COUNTER_PATHS, counterIndex } from "../counters.js";
-import { VMEXIT_CAUSES, ZAP_CAUSES } from "../trace/kinds.js";
+import { DISAGREED, VMEXIT_CAUSES, ZAP_CAUSES } from "../trace/kinds.js";
 import type { TraceHeader } from "../trace/record.js";
 import { KERNEL_COUNTERS, type Observed, type Sums, WIDE_RANGES } from "./observed.js";
 import type { PhaseStart } from "./phases.js";
@@ -25,6 +25,8 @@ export interface Predicted {
 	readonly total: BigUint64Array;
 	/** Growth within each phase, in order. */
 	readonly phases: readonly BigUint64Array[];
+	/** The oracle looked. */
+	readonly checked: boolean;
 }
 
 /** The observation that each counter is read from; without a single one in the trace the capture does not record it. */
@@ -61,6 +63,8 @@ function predictedValue(counters: BigUint64Array, path: string): number {
 	return Number(sum);
 }
 
+const STALE = ["I-1", "I-2", "I-3", "I-5"].map((rule) => counterIndex(`coherence.byRule.${rule}`));
+
 /** pf_taken also counts faults outside every memslot, except those with the reserved bit (model.md section 3, rule 8). */
 function predictedPfTaken(counters: BigUint64Array): { value: number; mmio: number } {
 	const at = (path: string): number => Number(counters[counterIndex(path)] ?? 0n);
@@ -87,6 +91,7 @@ export interface RowInput {
 const CONCURRENT = "accesses and kernel events ran at the same time, in this phase or before: their order is inferred from the faults";
 /** tdp_mmu_zap_leafs flushes before it drops mmu_lock in the middle of a range. */
 const YIELDS = "the MMU may have yielded inside a range of several pages: each time it flushes once more";
+const UNSEEN = "the check saw no difference: what a freed page contains when it is looked at, or used again by then, is not in the trace";
 const OTHER_THREADS = "faults of threads that no access log covers are among the observed";
 
 class RowBuilder {
@@ -128,6 +133,33 @@ class RowBuilder {
 		}
 	}
 
+	/** Phases whose guest met a page that the host no longer had, by the VMM's own check: 0 or 1 for a phase, how many over all of them. */
+	stale(starts: readonly PhaseStart[]): void {
+		const { observed, predicted } = this.#input;
+		const rows = starts.flatMap(({ phase }, at) => {
+			const sums = observed.kernel.get(phase);
+			return sums === undefined || !predicted.checked
+				? []
+				: [{ phase, seen: sums.get(DISAGREED) ?? 0, left: leftStale(predicted.phases[at] ?? new BigUint64Array(0)) ? 1 : 0 }];
+		});
+		const met = rows.filter(({ seen, left }) => seen + left > 0);
+		if (met.length === 0) return;
+		const sum = (of: (row: (typeof rows)[number]) => number): number => met.reduce((all, row) => all + of(row), 0);
+		const unseen = met.some(({ seen, left }) => left > seen);
+		const counter = "coherence.violations";
+		this.add(
+			null,
+			counter,
+			"ok",
+			sum(({ left }) => left),
+			sum(({ seen }) => seen),
+			unseen ? UNSEEN : null,
+			"phases with any",
+		);
+		for (const { phase, seen, left } of met)
+			this.add(phase, counter, "ok", left, seen, left > seen ? UNSEEN : null, "whether there is any");
+	}
+
 	kernel(phase: number | null, counters: BigUint64Array, sums: Sums, concurrent: boolean): void {
 		for (const [name, observed] of sums) {
 			const counter = KERNEL_COUNTERS[name];
@@ -138,6 +170,11 @@ class RowBuilder {
 			this.add(phase, counter, name, taken.value, observed, openQuestion(concurrent), note);
 		}
 	}
+}
+
+/** Whether an SPTE was stale when nothing was in progress, or met so by an access. */
+function leftStale(counters: BigUint64Array): boolean {
+	return STALE.some((index) => (counters[index] ?? 0n) > 0n);
 }
 
 function openQuestion(concurrent: boolean): string | null {
@@ -168,6 +205,7 @@ export function fidelityRows(input: RowInput): FidelityRows {
 	for (const { phase } of starts)
 		for (const [name, value] of observed.kernel.get(phase) ?? []) kernelTotal.set(name, (kernelTotal.get(name) ?? 0) + value);
 	builder.kernel(null, sumOf(counted), kernelTotal, anyConcurrent);
+	builder.stale(starts);
 	starts.forEach((start, at) => {
 		const counters = predicted.phases[at];
 		if (counters === undefined) return;

@@ -1,5 +1,6 @@
 // One capture in tracefs text, with the access logs and counters that belong to it, becomes the records and the header of a trace.
 import { BadInputError } from "../errors.js";
+import { DISAGREED } from "../trace/kinds.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type AccessLog, readAccessLog } from "./accesslog.js";
 import { resolveBlindFaults } from "./blindfaults.js";
@@ -281,7 +282,10 @@ function checkLogs(logs: readonly AccessLog[], rows: readonly PhaseCounters[], w
 
 function counters(rows: readonly PhaseCounters[], sink: RecordSink, ns: number): void {
 	const agent = { kind: 3, vm: 0, vcpu: 0, mm: 0, thread: 0 } as const;
-	for (const row of rows)
-		for (const [text, value] of row.growth)
+	for (const row of rows) {
+		// Of phases in which nobody disagreed nothing is said.
+		const all = row.ok ? [...row.growth] : [...row.growth, [DISAGREED, 1] as const];
+		for (const [text, value] of all)
 			sink.observe({ kind: "operation", name: "counters", agent, page: 0, args: [row.phase, 0, value], ns, text });
+	}
 }

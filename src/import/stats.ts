@@ -7,7 +7,7 @@ export interface PhaseCounters {
 	readonly kind: string;
 	/** Growth since the previous row: pf_taken, pf_fixed, … summed over the VMs, cow_ksm. */
 	readonly growth: ReadonlyMap<string, number>;
-	/** 0: guest and host disagreed about a page in this phase (racez). */
+	/** False: guest and host disagreed about a page in this phase (racez). */
 	readonly ok: boolean;
 	/** The VM whose phase it was; -1: all of them. */
 	readonly vm: number;

@@ -155,14 +155,22 @@ export function violationsOf(replay: StrategyReplay, checked: boolean): number |
 	return checked ? counterOf(replay.counters, "coherence.violations") : null;
 }
 
+/** Violations by rule, of rules that have any. */
+function byRule(counters: BigUint64Array): object {
+	const counts = RULES.map((rule) => [rule, counterOf(counters, `coherence.byRule.${rule}`)] as const);
+	return Object.fromEntries(counts.filter(([, count]) => count > 0));
+}
+
+/** Of a phase. */
+export function phaseCoherenceJson(counters: BigUint64Array, checked: boolean): object {
+	return { violations: checked ? counterOf(counters, "coherence.violations") : null, byRule: byRule(counters) };
+}
+
 export function coherenceJson(replay: StrategyReplay, checked: boolean): object {
-	const broken = RULES.map((rule) => [rule, counterOf(replay.counters, `coherence.byRule.${rule}`)] as const).filter(
-		([, count]) => count > 0,
-	);
 	return {
 		checked,
 		violations: violationsOf(replay, checked),
-		byRule: Object.fromEntries(broken),
+		byRule: byRule(replay.counters),
 		first: replay.violations[0] ?? null,
 		list: replay.violations,
 	};

@@ -49,7 +49,7 @@ export function replayHeld(source: Source, options: HeldOptions, onProgress?: (e
 	const checked = options.check ?? causesOf(source) <= CHECKED_EVENTS;
 	const result = replayTrace(trace, { machine: options.machine, check: checked, strategies }, onProgress);
 	const facts = { path: source.path, digest: trace.digest(), bytes: trace.bytes ?? 0, header };
-	return { facts, checked, result, held: captured === undefined ? unheld(header.strategy) : hold(source, captured, result) };
+	return { facts, checked, result, held: captured === undefined ? unheld(header.strategy) : hold(source, captured, result, checked) };
 }
 
 function unheld(name: string): NoFidelity {
@@ -58,10 +58,10 @@ function unheld(name: string): NoFidelity {
 	};
 }
 
-function hold({ trace, header }: Source, captured: Strategy, result: ReplayResult): Fidelity | NoFidelity {
+function hold({ trace, header }: Source, captured: Strategy, result: ReplayResult, checked: boolean): Fidelity | NoFidelity {
 	const at = result.strategies.findIndex(({ name }) => name === captured.name);
 	const total = result.strategies[at]?.counters;
 	if (total === undefined) throw new RangeError(`strategy ${captured.name} was not replayed`);
 	const phases = result.phases.map(({ counters }) => counters[at] ?? new BigUint64Array(0));
-	return fidelity(trace, header, captured.name, { total, phases }) ?? { reason: "the trace has no observations" };
+	return fidelity(trace, header, captured.name, { total, phases, checked }) ?? { reason: "the trace has no observations" };
 }

@@ -153,6 +153,9 @@ export const Operation = {
 } as const;
 export type OperationName = keyof typeof Operation;
 
+/** Name of the `counters` record that says that guest and host disagreed about a page in a phase (ok of stats.jsonl): its value is 1. */
+export const DISAGREED = "disagreed";
+
 /** First operation code that is an observation. */
 export const FIRST_OBSERVATION = 64;
 
