@@ -4,16 +4,19 @@ import { writeContent } from "./contents";
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { countExitAt } from "./exits";
+import { fixFast } from "./fast";
 import { isShared } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
 import { isHuge, populateHuge, setLeaf } from "./huge";
-import { Bit, NO_PAGE, SpteBit, TARGET_MASK } from "./layout";
+import { legacyMmu } from "./kvmhost";
+import { Bit, NO_PAGE, TARGET_MASK } from "./layout";
 import { logExit, logging } from "./log";
 import { holdGup, observe, suspect, suspectOne } from "./oracle";
 import { makeRecord } from "./pagetable";
+import { prefetch } from "./prefetch";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
-import { absent, causeOf, permits, siteOf } from "./spte";
+import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
 import { flush } from "./tlb";
 import { translate } from "./walk";
 import { openWindows } from "./windows";
@@ -56,10 +59,11 @@ function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, a
 	const present0 = (spte0 & Bit.present) != 0;
 	let cause: u32 = Cause.other;
 	if (!present0) cause = causeOf(spte0);
+	else if (!isUsable(spte0)) cause = Cause.accessTrack;
 	else if (write && (spte0 & Bit.writable) == 0) cause = Cause.readOnlySpte;
 	count(strategy, Counter.vmexits);
 	count(strategy, write ? Counter.vmexitsWrite : Counter.vmexitsRead);
-	count(strategy, (spte & Bit.present) != 0 ? Counter.vmexitsProtection : Counter.vmexitsNotPresent);
+	count(strategy, isUsable(spte) ? Counter.vmexitsProtection : Counter.vmexitsNotPresent);
 	count(strategy, Counter.vmexitsByCause_firstTouch_read + 3 * <i32>cause + accessOffset(access));
 	if (!present0 && siteOf(spte0) != 0) count(strategy, siteCounter(siteOf(spte0) - 1, SiteCounter.exitsCaused));
 	countExitAt(vcpu.vm.id, strategy, gfn);
@@ -98,13 +102,21 @@ function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gf
 	vcpuState(vcpu, strategy).loop = NO_PAGE;
 	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
 	const rights: u32 = keptReadOnly(vcpu.vm.mm, strategy, page) ? ~(<u32>Bit.writable) : 0xffff_ffff;
-	setLeaf(vcpu.vm, strategy, addressSpace, record, gfn, page, pte & rights);
+	const isWhole = setLeaf(vcpu, strategy, addressSpace, record, gfn, page, pte & rights);
+	if (!isWhole) prefetch(vcpu.vm, strategy, addressSpace, record, gfn);
 }
 
 // @ts-ignore: decorator
 @inline
 function keptReadOnly(mm: Mm, strategy: u32, page: u64): bool {
 	return ((openWindows(mm, page) >> strategy) & 1) != 0;
+}
+
+/** Step 7 is under mmu_lock: the TDP MMU takes it for reading, the legacy MMU for writing, and then finds out whether the fault is stale. */
+// @ts-ignore: decorator
+@inline
+function lockForFault(strategy: u32): void {
+	if (legacyMmu) count(strategy, Counter.mmuLockWrite);
 }
 
 /** What an access did to the primary page table. */
@@ -144,10 +156,11 @@ export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: 
 	for (let rest = mask; rest != 0; rest &= rest - 1) {
 		const strategy = ctz(rest);
 		if (translate(vcpu, strategy, record, gfn, write)) continue;
-		missed |= 1 << strategy;
-		vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 		const spte = load<u32>(record + ((<usize>strategy) << 2));
 		countExit(vcpu, strategy, spte, spte, gfn, access);
+		if (fixFast(vcpu, strategy, 0, record, gfn, write) && translate(vcpu, strategy, record, gfn, write)) continue;
+		missed |= 1 << strategy;
+		vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 	}
 	// What a translation lets through that agrees with the PTE (oracle.ts) leaves the host nothing to do, and its table need not be looked at.
 	if (missed == 0 && suspect != allStrategies) return;
@@ -171,6 +184,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 	}
 	let ownCow = copied;
 	for (;;) {
+		lockForFault(strategy);
 		const stale = staleBecause(vm, strategy, page, snapshot, ownCow);
 		if (stale == Cause.firstTouch) installNow(vcpu, strategy, 0, record, gfn, page);
 		else {
@@ -184,6 +198,7 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 		ownCow = false;
 		snapshot = vmState(vm, strategy).seq;
 		countExit(vcpu, strategy, load<u32>(at), load<u32>(at), gfn, access);
+		if (fixFast(vcpu, strategy, 0, record, gfn, isWrite(access)) && translate(vcpu, strategy, record, gfn, isWrite(access))) return;
 	}
 }
 
@@ -228,6 +243,8 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const spte = load<u32>(at);
 	if (permits(spte, isWrite(access))) return;
 	countExit(vcpu, strategy, spte, spte, gfn, access);
+	if (fixFast(vcpu, strategy, 0, record, gfn, isWrite(access))) return;
+	lockForFault(strategy);
 	if (inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
 	else installNow(vcpu, strategy, 0, record, gfn, page);
 }
@@ -267,11 +284,15 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		const at = record + ((<usize>strategy) << 2);
 		const spte = load<u32>(at);
-		if (permits(spte, write)) {
-			store<u32>(at, spte | SpteBit.accessed);
+		let passes = permits(spte, write);
+		if (!passes) {
+			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), gfn, access);
+			passes = fixFast(vcpu, strategy, addressSpace, record, gfn, write);
+		}
+		if (passes) {
+			store<u32>(at, touch(load<u32>(at), write));
 			see(vcpu, strategy, addressSpace, gfn, frameOf(spte), write);
 		} else {
-			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), gfn, access);
 			const state = vcpuState(vcpu, strategy);
 			state.inFlight = true;
 			state.ownCow = false;
@@ -340,11 +361,13 @@ function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, pag
 	const record = makeRecord(rootOf(vm, addressSpace), gfn);
 	const at = record + ((<usize>strategy) << 2);
 	let pte = pteOf(vm.mm, page);
+	lockForFault(strategy);
 	let stale = staleBecause(vm, strategy, page, vcpuState(vcpu, strategy).snapshot, ownCow);
 	if (stale == Cause.firstTouch) {
 		pte = resultOfGup(strategy, gup, pte);
 		if (keptReadOnly(vm.mm, strategy, page)) pte &= ~(<u32>Bit.writable);
-		if (!permits(pte, write)) stale = Cause.retryOther;
+		const need: u32 = write ? Bit.present | Bit.writable : Bit.present;
+		if ((pte & need) != need) stale = Cause.retryOther;
 	}
 	if (stale != Cause.firstTouch) {
 		retried(vcpu, strategy, makeRecord(vm.root0, gfn) + ((<usize>strategy) << 2), gfn, stale);
@@ -354,7 +377,7 @@ function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, pag
 	// The frame is the PTE's and the rights suffice: another vCPU was first.
 	if (permits(spte, write) && frameOf(spte) == frameOf(pte)) {
 		count(strategy, Counter.vmexitsSpurious);
-		store<u32>(at, spte | SpteBit.accessed);
+		store<u32>(at, touch(spte, write));
 		return;
 	}
 	install(vcpu, strategy, addressSpace, record, gfn, page, pte);

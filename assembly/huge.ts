@@ -2,13 +2,15 @@
 import { count } from "./counters";
 import { allocate } from "./frames";
 import { Cause, Counter, Kind } from "./generated/constants";
-import { Bit, HUGE_LEAVES, NO_PAGE, NODE_ENTRIES, SpteBit } from "./layout";
+import { legacyMmu } from "./kvmhost";
+import { Bit, FRAME_MASK, HUGE_LEAVES, NO_PAGE, NODE_ENTRIES } from "./layout";
+import { noteChangedPage } from "./oracle";
 import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { pteOf, setPte, writingAllowed } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
-import { addLeafTable, hasLeafTable, isHugeLeaf, spteFor, zapHugeLeaf } from "./spte";
+import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
 import { begin, commit, end, flushVcpus, wholeOperation } from "./steps";
-import { Mm, rootOf, Vm } from "./world";
+import { Mm, rootOf, Vcpu, Vm } from "./world";
 
 /** Of a zap that no call site made. */
 // @ts-ignore: decorator
@@ -57,8 +59,9 @@ export function populateHuge(mm: Mm, page: u64): void {
 	makeHuge(mm, page);
 }
 
-/** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf. `record` and `pte` are those of the gfn. */
-export function setLeaf(vm: Vm, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): void {
+/** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf (true). `record` and `pte` are those of the gfn. */
+export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): bool {
+	const vm = vcpu.vm;
 	const root = rootOf(vm, addressSpace);
 	const leaf = leafOf(root, gfn);
 	const first = isHuge(vm.mm, page) ? hugeStart(vm, addressSpace, gfn) : NO_PAGE;
@@ -70,18 +73,56 @@ export function setLeaf(vm: Vm, strategy: u32, addressSpace: u32, record: usize,
 			zapHugeLeaf(root, leaf, strategy, Cause.other, NO_SITE);
 			flush(vm, strategy);
 		}
-		countInstall(at, strategy);
-		store<u32>(at, spteFor(pte & rights, SpteBit.accessed));
+		const old = load<u32>(at);
+		if (replaceLeaf(vcpu, strategy, gfn, old, pte, true)) handOver(strategy, old);
+		store<u32>(at, makeSpte(pte & rights, false));
 		addLeafTable(root, gfn, record, strategy);
-		return;
+		return false;
 	}
-	countInstall(at, strategy);
-	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level).
+	if (replaceLeaf(vcpu, strategy, gfn, load<u32>(at), pte, isHugeLeaf(leaf, strategy))) handOver(strategy, allOf(root, leaf, strategy));
+	else if (!isHugeLeaf(leaf, strategy)) handOverTable(root, leaf, strategy);
+	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level, mmu_set_spte).
 	if (hasLeafTable(leaf, strategy)) flush(vm, strategy);
 	const bit: u32 = 1 << strategy;
 	store<u32>(leaf, load<u32>(leaf) & ~bit);
 	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) | bit, HUGE_LEAVES);
 	fillHugeLeaf(root, leaf, strategy, findRecord(vm.mm.ptes, firstOf(page)), rights);
+	return true;
+}
+
+/**
+ * What the fault's leaf was before: true if it was a leaf of the same level (`sameLevel`) with another page, one that no notifier took away. The TDP
+ * MMU stops there (I-7), the legacy MMU drops it and flushes. The same leaf with more rights tells nobody.
+ */
+function replaceLeaf(vcpu: Vcpu, strategy: u32, gfn: u64, old: u32, pte: u32, sameLevel: bool): bool {
+	count(strategy, (old & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
+	if (!sameLevel || (old & Bit.present) == 0 || ((old ^ pte) & FRAME_MASK) == 0) return false;
+	if (legacyMmu) flush(vcpu.vm, strategy);
+	else noteChangedPage(vcpu, strategy, gfn);
+	return true;
+}
+
+/** The bits of the entries of a 2 MiB leaf. */
+function allOf(root: Root, leaf: usize, strategy: u32): u32 {
+	const stride = (<usize>root.words) << 2;
+	let record = recordIn(root, leaf, 0) + ((<usize>strategy) << 2);
+	let all: u32 = 0;
+	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		all |= load<u32>(record);
+		record += stride;
+	}
+	return all;
+}
+
+/** A table that a leaf replaces goes entry by entry. */
+function handOverTable(root: Root, leaf: usize, strategy: u32): void {
+	const stride = (<usize>root.words) << 2;
+	let record = recordIn(root, leaf, 0) + ((<usize>strategy) << 2);
+	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		const spte = load<u32>(record);
+		if ((spte & Bit.present) != 0) handOver(strategy, spte);
+		record += stride;
+	}
 }
 
 /** The first entry of a PMD's PTEs stands for the first of the leaf: hva and gpa are congruent. */
@@ -89,15 +130,9 @@ function fillHugeLeaf(root: Root, leaf: usize, strategy: u32, ptes: usize, right
 	const stride = (<usize>root.words) << 2;
 	let record = recordIn(root, leaf, 0) + ((<usize>strategy) << 2);
 	for (let index: usize = 0; index < NODE_ENTRIES; index++) {
-		store<u32>(record, spteFor(load<u32>(ptes + (index << 2)) & rights, SpteBit.accessed));
+		store<u32>(record, makeSpte(load<u32>(ptes + (index << 2)) & rights, false));
 		record += stride;
 	}
-}
-
-// @ts-ignore: decorator
-@inline
-function countInstall(at: usize, strategy: u32): void {
-	count(strategy, (load<u32>(at) & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
 }
 
 function flush(vm: Vm, strategy: u32): void {

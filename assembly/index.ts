@@ -10,6 +10,7 @@ import { resetFaults } from "./fault";
 import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
 import { resetHost } from "./host";
+import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
 import { argument, resetOperations } from "./operations";
@@ -45,6 +46,11 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetTouch();
 	resetListing();
 	return reservePrograms();
+}
+
+/** What KVM on the host is: HostFlag bits. Before `reset`. */
+export function host(flags: u32): void {
+	setHost(flags);
 }
 
 /** The programs are in place. Sets and ways of the TLBs' levels. */

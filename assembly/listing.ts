@@ -3,7 +3,7 @@
 import { FrameBit, wordOf } from "./frames";
 import { ENTRY_WORDS, EntryFlag, EntryKind } from "./generated/constants";
 import { take } from "./heap";
-import { Bit, PAGE_LIMIT } from "./layout";
+import { Bit, PAGE_LIMIT, SpteBit } from "./layout";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { frameOf } from "./primary";
 import { firstMm, firstVm, Mm, rootOf, Vm } from "./world";
@@ -56,7 +56,7 @@ function list(root: Root, strategy: u32, kind: u32, owner: u32): u32 {
 			const word = load<u32>(at);
 			at += stride;
 			if ((word & Bit.present) == 0) continue;
-			put(entries++, kind, owner, position, word, kind == EntryKind.pte ? frameFlags(frameOf(word)) : 0);
+			put(entries++, kind, owner, position, word, kind == EntryKind.pte ? frameFlags(frameOf(word)) : spteFlags(word));
 		}
 	}
 	return entries;
@@ -64,6 +64,14 @@ function list(root: Root, strategy: u32, kind: u32, owner: u32): u32 {
 
 function frameFlags(frame: u32): u32 {
 	return (frame == 0 ? <u32>EntryFlag.zero : 0) | ((wordOf(frame) & FrameBit.ksm) != 0 ? <u32>EntryFlag.ksm : 0);
+}
+
+function spteFlags(spte: u32): u32 {
+	return (
+		((spte & SpteBit.accessed) != 0 ? <u32>EntryFlag.accessed : 0) |
+		((spte & SpteBit.dirty) != 0 ? <u32>EntryFlag.dirty : 0) |
+		((spte & SpteBit.mmuWritable) != 0 ? <u32>EntryFlag.mmuWritable : 0)
+	);
 }
 
 /** The mms and VMs, one after the other: the address of the one after, 0 behind the last. `at` 0: the first. */

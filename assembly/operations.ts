@@ -1,7 +1,8 @@
 // The records that are operations: their arguments, checked before use (src/trace/kinds.ts, Operation), and what each starts.
 
+import { age } from "./age";
 import { promote, rangeEnd } from "./change";
-import { countAll, countBy, siteCounter } from "./counters";
+import { countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { Agent, argumentEnd, payload, stringCount } from "./decode";
 import { attach, detach, detachAll, deviceAccess, resolvePendingDevices } from "./devices";
@@ -11,7 +12,6 @@ import { allocate, isPinned, lock, noteSharedWritable, pin, settleFreed, UNLOCKE
 import {
 	AgentKind,
 	ARITY,
-	Cause,
 	Code,
 	Counter,
 	Failure,
@@ -19,6 +19,7 @@ import {
 	Hint,
 	Kind,
 	MAXIMA,
+	MemslotFlag,
 	OpFlag,
 	Point,
 	Site,
@@ -27,27 +28,22 @@ import {
 import { hostAccess } from "./host";
 import { makeHuge, splitFirst, splitRange } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
-import { canReuseFrames, checkWriters, comparePages, suspectAll } from "./oracle";
+import { harvestDirtyLog, setMemslot, zapAll } from "./memslots";
+import { canReuseFrames, checkWriters, comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { clearPteAt, frameOf, populateNone, pteOf, setPte, writingAllowed } from "./primary";
 import { isBeyond, prepareMove } from "./sites";
-import { removeSlot, setSlot } from "./slots";
-import { dropLeafTables, zapRange } from "./spte";
-import { begin, closeOperation, commit, end, flushVcpus, Operation, openOperation, wholeOperation } from "./steps";
+import { begin, closeOperation, commit, end, Operation, openOperation, wholeOperation } from "./steps";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { taggedPages } from "./tlb";
 import { bad, cursor, readVarint, startReading } from "./varint";
-import { allStrategies, HostThread, Mm, mmOf, rootOf, strategies, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
+import { allStrategies, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
 
 // @ts-ignore: decorator
 @inline
 const MAX_ARGUMENTS: u32 = 8;
 /** The arguments of the record at hand, u64 each. */
 const values: usize = memory.data(64);
-/** Flag of struct kvm_userspace_memory_region. */
-// @ts-ignore: decorator
-@inline
-const KVM_MEM_READONLY: u64 = 2;
 /** Open operations by their window. */
 const windows = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 /** Pinned frames + 1 by the number of their pin. */
@@ -138,6 +134,12 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 		case Code.memslot:
 			valid = memslot(agent, page, at);
 			break;
+		case Code.dirtyLog:
+			valid = dirtyLog(agent, at);
+			break;
+		case Code.kvmZapAll:
+			kvmZapAll(vmFor(agent));
+			break;
 		case Code.deviceDetach:
 			detach(mmOf(agent.mmId), agent.threadId);
 			break;
@@ -155,6 +157,7 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 			if (page >= PAGE_LIMIT) valid = refuse(Failure.pageLimit, page, at);
 			else if (code == Code.populate) populate(mmOf(agent.mmId), page, argument(0), <u32>min<u64>(argument(1), 255));
 			else if (code == Code.deviceAttach) attach(mmOf(agent.mmId), agent.threadId, <u32>argument(0), page, argument(1), argument(2));
+			else if (code == Code.age) age(mmOf(agent.mmId), page, argument(0), <u32>argument(1));
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
 			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
 			else if (code == Code.mremap && isBeyond(argument(4), argument(2))) valid = refuse(Failure.pageLimit, argument(4), at);
@@ -237,31 +240,30 @@ function letGoOfPin(id: u64): void {
 	settleFreed(canReuseFrames());
 }
 
-/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
 function memslot(agent: Agent, page: u64, at: u32): bool {
-	const slot = argument(0);
 	const gfn = argument(2);
 	const pages = argument(3);
+	const flags = argument(4);
 	if (argument(1) > 1) return refuse(Failure.addressSpace, argument(1), at);
-	const addressSpace = <u32>argument(1);
-	const vm = vmFor(agent);
-	countAll(siteCounter(Site.memslot, SiteCounter.count));
 	if (pages != 0) {
 		if (page + pages > PAGE_LIMIT) return refuse(Failure.pageLimit, page + pages, at);
 		if (gfn + pages > min<u64>(PAGE_LIMIT, taggedPages)) return refuse(Failure.pageLimit, gfn + pages, at);
-		const readOnly = (argument(4) & KVM_MEM_READONLY) != 0;
-		if (!setSlot(vm, slot, addressSpace, gfn, page, pages, readOnly)) suspectAll();
-		return true;
 	}
-	if (!removeSlot(vm, slot, addressSpace)) return true;
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		let zapped: u64 = 0;
-		for (let as: u32 = 0; as < 2; as++) zapped += zapRange(rootOf(vm, as), 0, PAGE_LIMIT, strategy, Cause.kvmZap, Site.memslot);
-		countBy(strategy, siteCounter(Site.memslot, SiteCounter.sptePresent), zapped);
-		flushVcpus(vm, strategy);
-	}
-	for (let as: u32 = 0; as < 2; as++) dropLeafTables(rootOf(vm, as), PAGE_LIMIT);
+	const readOnly = (flags & MemslotFlag.readOnly) != 0;
+	const logDirty = (flags & MemslotFlag.logDirty) != 0;
+	setMemslot(vmFor(agent), argument(0), <u32>argument(1), gfn, page, pages, readOnly, logDirty);
 	return true;
+}
+
+function dirtyLog(agent: Agent, at: u32): bool {
+	if (argument(1) > 1) return refuse(Failure.addressSpace, argument(1), at);
+	harvestDirtyLog(vmFor(agent), argument(0), <u32>argument(1), argument(2), argument(3));
+	return true;
+}
+
+function kvmZapAll(vm: Vm): void {
+	countAll(siteCounter(Site.kvmZapAll, SiteCounter.count));
+	zapAll(vm, Site.kvmZapAll);
 }
 
 /** An operation with a step table, whole or one of its points. Windows of operations that never began are passed over. */

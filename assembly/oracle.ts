@@ -8,7 +8,7 @@
 import { sameContent, writeContent } from "./contents";
 import { FrameBit, isShared, wordOf } from "./frames";
 import { Rule } from "./generated/constants";
-import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT, TARGET_MASK } from "./layout";
+import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT, SpteBit, TARGET_MASK } from "./layout";
 import { findRecord, leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { pteOf } from "./primary";
 import { collect, Hit, hitAt, hitCount, hvaOf, Run, runAt } from "./slots";
@@ -55,6 +55,11 @@ export function tooPermissive(frame: u32): Rule {
 	return isShared(frame) ? Rule.I_5 : Rule.I_3;
 }
 
+/** A fault gives a present leaf another page: the TDP MMU stops there (__handle_changed_spte, I-7). */
+export function noteChangedPage(vcpu: Vcpu, strategy: u32, gfn: u64): void {
+	violateAccess(strategy, Rule.I_7, vcpu, gfn);
+}
+
 /** One access of a suspect strategy through a translation to `frame` (I-1, I-2, I-3). */
 export function observe(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, frame: u32, write: bool): void {
 	if (!checking) return;
@@ -75,7 +80,9 @@ function compare(record: usize, pte: u32): void {
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		const spte = load<u32>(record + ((<usize>strategy) << 2));
 		if ((spte & Bit.present) == 0) continue;
-		if (((spte ^ pte) & TARGET_MASK) != 0 || (spte & ~pte & Bit.writable) != 0) suspect |= 1 << strategy;
+		// MMU-writable is W that may come back without a question (fast.ts), and W is never without it.
+		const exceeds = (spte & SpteBit.mmuWritable) != 0 && (pte & Bit.writable) == 0;
+		if (((spte ^ pte) & TARGET_MASK) != 0 || exceeds) suspect |= 1 << strategy;
 	}
 }
 

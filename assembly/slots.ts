@@ -14,6 +14,8 @@ export class Slot {
 	addressSpace: u32;
 	/** KVM_MEM_READONLY: no writable SPTE; a guest's write is emulated. */
 	readOnly: bool;
+	/** KVM_MEM_LOG_DIRTY_PAGES: no SPTE over 4 KiB, and each first store is noticed. */
+	logDirty: bool;
 }
 
 /** A piece of an hva range in a memslot: gfns [gfn, gfn + pages). */
@@ -55,29 +57,25 @@ export function slotAt(vm: Vm, index: u32): Slot {
 	return changetype<Slot>(vm.slots + <usize>index * offsetof<Slot>());
 }
 
-/** Remove a slot; false if there was none. */
-export function removeSlot(vm: Vm, slot: u64, addressSpace: u32): bool {
+/** A slot by its number; address 0 where there is none. */
+export function numberedSlot(vm: Vm, slot: u64, addressSpace: u32): Slot {
 	for (let index: u32 = 0; index < vm.slotCount; index++) {
 		const at = slotAt(vm, index);
-		if (at.slot != slot || at.addressSpace != addressSpace) continue;
-		const behind = changetype<usize>(at) + offsetof<Slot>();
-		vm.slotCount--;
-		memory.copy(changetype<usize>(at), behind, changetype<usize>(slotAt(vm, vm.slotCount)) + offsetof<Slot>() - behind);
-		vm.lastSlot = 0;
-		if (vm.slotCount == 0) vm.overlap = false;
-		return true;
+		if (at.slot == slot && at.addressSpace == addressSpace) return at;
 	}
-	return false;
+	return changetype<Slot>(0);
 }
 
-/** KVM_SET_USER_MEMORY_REGION. False if what a gfn means may have changed while translations of it exist. */
-export function setSlot(vm: Vm, slot: u64, addressSpace: u32, gfn: u64, page: u64, pages: u64, readOnly: bool): bool {
-	let same = true;
-	for (let index: u32 = 0; index < vm.slotCount; index++) {
-		const at = slotAt(vm, index);
-		if (at.slot == slot && at.addressSpace == addressSpace) same = at.gfn == gfn && at.page == page && at.pages == pages;
-	}
-	removeSlot(vm, slot, addressSpace);
+export function removeSlot(vm: Vm, at: Slot): void {
+	const behind = changetype<usize>(at) + offsetof<Slot>();
+	vm.slotCount--;
+	memory.copy(changetype<usize>(at), behind, changetype<usize>(slotAt(vm, vm.slotCount)) + offsetof<Slot>() - behind);
+	vm.lastSlot = 0;
+	if (vm.slotCount == 0) vm.overlap = false;
+}
+
+/** False if what a gfn means may have changed while translations of it exist: slots overlap. */
+export function addSlot(vm: Vm, slot: u64, addressSpace: u32, gfn: u64, page: u64, pages: u64, readOnly: bool, logDirty: bool): bool {
 	// The list may move.
 	vm.lastSlot = 0;
 	for (let index: u32 = 0; index < vm.slotCount; index++) {
@@ -97,11 +95,12 @@ export function setSlot(vm: Vm, slot: u64, addressSpace: u32, gfn: u64, page: u6
 	last.pages = pages;
 	last.addressSpace = addressSpace;
 	last.readOnly = readOnly;
-	return same && !vm.overlap;
+	last.logDirty = logDirty;
+	return !vm.overlap;
 }
 
 /** The first slot in the list that has a gfn; address 0 where there is none. */
-function slotOf(vm: Vm, addressSpace: u32, gfn: u64): Slot {
+export function slotOf(vm: Vm, addressSpace: u32, gfn: u64): Slot {
 	const known = changetype<Slot>(vm.lastSlot);
 	if (vm.lastSlot != 0 && known.addressSpace == addressSpace && gfn - known.gfn < known.pages) return known;
 	for (let index: u32 = 0; index < vm.slotCount; index++) {
@@ -120,18 +119,24 @@ export function hvaOf(vm: Vm, addressSpace: u32, gfn: u64): u64 {
 }
 
 /**
- * First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent; NO_PAGE if it cannot (3.6, step 7).
+ * First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent, and does not log dirty pages; NO_PAGE if
+ * it cannot (3.6, step 7).
  */
 export function hugeStart(vm: Vm, addressSpace: u32, gfn: u64): u64 {
 	const slot = slotOf(vm, addressSpace, gfn);
 	const first = gfn & ~(<u64>NODE_ENTRIES - 1);
-	if (!exists(slot) || ((slot.page ^ slot.gfn) & (NODE_ENTRIES - 1)) != 0) return NO_PAGE;
+	if (!exists(slot) || slot.logDirty || ((slot.page ^ slot.gfn) & (NODE_ENTRIES - 1)) != 0) return NO_PAGE;
 	return first >= slot.gfn && first + NODE_ENTRIES <= slot.gfn + slot.pages ? first : NO_PAGE;
 }
 
 export function isReadOnly(vm: Vm, addressSpace: u32, gfn: u64): bool {
 	const slot = slotOf(vm, addressSpace, gfn);
 	return exists(slot) && slot.readOnly;
+}
+
+export function logsDirty(vm: Vm, addressSpace: u32, gfn: u64): bool {
+	const slot = slotOf(vm, addressSpace, gfn);
+	return exists(slot) && slot.logDirty;
 }
 
 // @ts-ignore: decorator

@@ -1,6 +1,7 @@
 // SPTEs in the records of a TDP leaf (kernel.md 3.4): present or absent, with the reason for it. One record holds all strategies' words.
 import { count, siteCounter } from "./counters";
 import { Cause, Counter, SiteCounter, Zap } from "./generated/constants";
+import { eptAd, usableBits } from "./kvmhost";
 import { Bit, CAUSE_SHIFT, FRAME_MASK, HUGE_LEAVES, NODE_ENTRIES, SITE_SHIFT, SpteBit } from "./layout";
 import { logging, logZap } from "./log";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
@@ -27,12 +28,69 @@ export function absent(cause: u32, sitePlusOne: u32): u32 {
 	return (cause << CAUSE_SHIFT) | (sitePlusOne << SITE_SHIFT);
 }
 
+/** Present to the hardware: an access-track SPTE is KVM's, but of no use to the hardware. */
+// @ts-ignore: decorator
+@inline
+export function isUsable(spte: u32): bool {
+	return (spte & usableBits) == usableBits;
+}
+
 /** Whether an SPTE lets an access through. */
 // @ts-ignore: decorator
 @inline
 export function permits(spte: u32, write: bool): bool {
-	const need: u32 = write ? Bit.present | Bit.writable : Bit.present;
+	const need: u32 = write ? usableBits | Bit.writable : usableBits;
 	return (spte & need) == need;
+}
+
+/** is_dirty_spte: without A/D bits the right to write says it. */
+// @ts-ignore: decorator
+@inline
+export function isDirty(spte: u32): bool {
+	return (spte & (eptAd ? <u32>SpteBit.dirty : Bit.writable)) != 0;
+}
+
+/** A walk that goes through: the hardware sets A, and D at a store. */
+// @ts-ignore: decorator
+@inline
+export function touch(spte: u32, write: bool): u32 {
+	return write && eptAd ? spte | SpteBit.accessed | SpteBit.dirty : spte | SpteBit.accessed;
+}
+
+/** What the TLB keeps of an SPTE: a store through an entry whose D is clear walks again, to set it. */
+// @ts-ignore: decorator
+@inline
+export function cachedOf(spte: u32): u32 {
+	return spteFor(eptAd && (spte & SpteBit.dirty) == 0 ? spte & ~(<u32>Bit.writable) : spte, 0);
+}
+
+/** check_spte_writable_invariants (I-4): W only with M. */
+// @ts-ignore: decorator
+@inline
+export function expectRights(spte: u32): void {
+	assert((spte & Bit.writable) == 0 || (spte & SpteBit.mmuWritable) != 0);
+}
+
+/**
+ * make_spte for the page and the right of a PTE. `prefetch`: no access made it, so A is clear; without A/D bits that leaves an access-track SPTE,
+ * which has no W (3.4, 2.8).
+ */
+export function makeSpte(pte: u32, prefetch: bool): u32 {
+	let spte: u32 = (pte & FRAME_MASK) | Bit.present;
+	if (!prefetch) spte |= SpteBit.accessed;
+	if ((pte & Bit.writable) != 0) {
+		spte |= SpteBit.mmuWritable;
+		if (eptAd) spte |= SpteBit.dirty | Bit.writable;
+		else if (!prefetch) spte |= Bit.writable;
+	}
+	expectRights(spte);
+	return spte;
+}
+
+/** An SPTE goes or gets another page: what its page has to know (kvm_set_pfn_accessed, kvm_set_pfn_dirty; 3.2, litmus l). */
+export function handOver(strategy: u32, spte: u32): void {
+	if ((spte & SpteBit.accessed) != 0) count(strategy, Counter.pfnAccessed);
+	if (isDirty(spte)) count(strategy, Counter.pfnDirtied);
 }
 
 /** The cause of a zap as a counter of its own. */
@@ -57,13 +115,38 @@ export function isHugeLeaf(leaf: usize, strategy: u32): bool {
 export function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, site: u32): void {
 	const stride = (<usize>root.words) << 2;
 	let record = leaf + root.header + ((<usize>strategy) << 2);
+	let all: u32 = 0;
 	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		all |= load<u32>(record);
 		store<u32>(record, absent(cause, site + 1));
 		record += stride;
 	}
+	handOver(strategy, all);
 	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) & ~((<u32>1) << strategy), HUGE_LEAVES);
 	count(strategy, Counter.spteZapped);
 	count(strategy, zapCounter(cause));
+}
+
+/** tdp_mmu_split_huge_page: a table with 512 entries of the leaf's page, rights, A and D. */
+export function splitHugeLeaf(root: Root, leaf: usize, strategy: u32): void {
+	const stride = (<usize>root.words) << 2;
+	const first = leaf + root.header + ((<usize>strategy) << 2);
+	let all: u32 = 0;
+	let record = first;
+	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		all |= load<u32>(record);
+		record += stride;
+	}
+	all &= SpteBit.accessed | SpteBit.dirty;
+	record = first;
+	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+		store<u32>(record, load<u32>(record) | all);
+		record += stride;
+	}
+	const bit: u32 = 1 << strategy;
+	store<u32>(leaf, load<u32>(leaf) | bit);
+	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) & ~bit, HUGE_LEAVES);
+	count(strategy, Counter.spteChanged);
 }
 
 /** Remove one SPTE of 4 KiB if it is present; says whether it was. */
@@ -71,6 +154,7 @@ export function zap(at: usize, strategy: u32, cause: u32, site: u32): bool {
 	const spte = load<u32>(at);
 	if ((spte & Bit.present) == 0) return false;
 	if ((spte & (SpteBit.established | SpteBit.accessed)) == SpteBit.established) count(strategy, Counter.establish_neverTouched);
+	handOver(strategy, spte);
 	store<u32>(at, absent(cause, site + 1));
 	count(strategy, Counter.spteZapped);
 	count(strategy, zapCounter(cause));
@@ -137,12 +221,16 @@ export function addLeafTable(root: Root, gfn: u64, record: usize, strategy: u32)
 	store<u32>(leaf, load<u32>(leaf) | (1 << strategy));
 }
 
+export function dropLeafTable(leaf: usize, strategy: u32): void {
+	store<u32>(leaf, load<u32>(leaf) & ~((<u32>1) << strategy));
+}
+
 /** Every leaf table of an address space goes, under every strategy. */
 export function dropLeafTables(root: Root, limit: u64): void {
 	for (let at = nextPresent(root, 0, limit); at < limit; at = nextPresent(root, leafEnd(at, limit), limit)) store<u32>(leafOf(root, at), 0);
 }
 
-/** A present SPTE for what a PTE maps, with its rights. */
+/** What a TLB keeps of a PTE. */
 // @ts-ignore: decorator
 @inline
 export function spteFor(pte: u32, flags: u32): u32 {

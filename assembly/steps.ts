@@ -19,14 +19,15 @@ import {
 } from "./generated/constants";
 import { enlarge, give, reserve, take } from "./heap";
 import { flushThreads } from "./host";
+import { legacyMmu } from "./kvmhost";
 import { Bit, FRAME_SHIFT, PROGRAM_BYTES, SpteBit } from "./layout";
 import { logging, logZap } from "./log";
 import { canReuseFrames, compareCollected, comparePages, settleOperation, suspectOne } from "./oracle";
 import { findRecord, leafOf, makeRecord } from "./pagetable";
 import { pteOf } from "./primary";
 import { Extent, finishSite } from "./sites";
-import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
-import { countPresent, hasLeafTable, isHugeLeaf, zap, zapRun } from "./spte";
+import { collect, Hit, hitAt, hitCount, isReadOnly, logsDirty, runAt } from "./slots";
+import { countPresent, handOver, hasLeafTable, isHugeLeaf, makeSpte, zap, zapRun } from "./spte";
 import { flush } from "./tlb";
 import { violateSpte } from "./violations";
 import { closeWindow, noteOpen } from "./windows";
@@ -377,7 +378,7 @@ function invalidateEnd(op: Operation, strategy: u32): void {
 
 // @ts-ignore: decorator
 @inline
-function countLock(strategy: u32, site: u32): void {
+export function countLock(strategy: u32, site: u32): void {
 	count(strategy, Counter.mmuLockWrite);
 	count(strategy, siteCounter(site, SiteCounter.mmuLockWrite));
 }
@@ -423,7 +424,7 @@ function causeOfKind(kind: u32): u32 {
 }
 
 /** kvm_flush_remote_tlbs (3.8). */
-function flushGuest(vm: Vm, strategy: u32, site: u32): void {
+export function flushGuest(vm: Vm, strategy: u32, site: u32): void {
 	count(strategy, Counter.flush_guestTlb);
 	count(strategy, siteCounter(site, SiteCounter.flushes));
 	flushVcpus(vm, strategy);
@@ -471,7 +472,9 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 	// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
 	if (isHugeLeaf(leafOf(root, gfn), strategy)) return false;
 	const maps = (param & StepParam.mapWritable) != 0;
-	const spte = (newFrame << FRAME_SHIFT) | Bit.present | (writable ? <u32>Bit.writable : 0);
+	// A new entry is writable only where KVM need not notice the store (10.4).
+	const right: u32 = writable && !isReadOnly(vm, addressSpace, gfn) && !logsDirty(vm, addressSpace, gfn) ? Bit.writable : 0;
+	const fresh = makeSpte((newFrame << FRAME_SHIFT) | right, true);
 	const before = load<u32>(at);
 	if ((before & Bit.present) != 0) {
 		count(strategy, Counter.notifier_changePteEffective);
@@ -482,7 +485,9 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 			zap(at, strategy, causeOfKind(op.kind), op.kind);
 			if (logging) logZap(root, gfn, strategy, at);
 		} else {
-			store<u32>(at, spte | (before & SpteBit.established));
+			// Cleared first, in both MMUs: its page hears of A and D, and no present leaf gets another page (I-7). A read-only new PTE leaves D as it was.
+			handOver(strategy, before);
+			store<u32>(at, fresh | (before & (writable ? <u32>SpteBit.established : SpteBit.established | SpteBit.dirty)));
 			count(strategy, Counter.spteChanged);
 			count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));
 		}
@@ -492,7 +497,8 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 	let refused: i32 = 0;
 	if ((param & StepParam.ownBracket) != 0 && vmState(vm, strategy).inProgress != 1) refused = Counter.establish_refusedOverlap;
 	else if (writable && !maps) refused = Counter.establish_refusedWritable;
-	else if (!hasLeafTable(leafOf(root, gfn), strategy)) refused = Counter.establish_refusedNoTable;
+	// The legacy MMU comes from the gfn's rmap, which knows no absent entry to make.
+	else if (legacyMmu || !hasLeafTable(leafOf(root, gfn), strategy)) refused = Counter.establish_refusedNoTable;
 	if (refused != 0) {
 		count(strategy, Counter.notifier_changePteFailed);
 		count(strategy, refused);
@@ -501,7 +507,7 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 	const state = vmState(vm, strategy);
 	if (state.inProgress > ownBrackets(op, strategy, vm) && op.page >= state.hullStart && op.page < state.hullEnd)
 		violateSpte(strategy, Rule.I_6, vm, gfn);
-	store<u32>(at, spte | SpteBit.established);
+	store<u32>(at, fresh | SpteBit.established);
 	count(strategy, Counter.notifier_changePteEstablished);
 	count(strategy, Counter.spteInstalled);
 	count(strategy, siteCounter(op.kind, SiteCounter.spteRebuilt));

@@ -3,9 +3,9 @@
 import { writeContent } from "./contents";
 import { count } from "./counters";
 import { Counter } from "./generated/constants";
-import { FRAME_SHIFT, SpteBit, TlbBit } from "./layout";
+import { FRAME_SHIFT, TlbBit } from "./layout";
 import { observe, suspect } from "./oracle";
-import { permits, spteFor } from "./spte";
+import { cachedOf, permits, touch } from "./spte";
 import { amendFirst, fill, flushPage, hitLevel, lookup } from "./tlb";
 import { tlbOf, Vcpu } from "./world";
 
@@ -26,8 +26,9 @@ export function translate(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, wr
 				flushPage(tlb, gfn);
 				return false;
 			}
-			store<u32>(at, spte | SpteBit.accessed);
-			entry = spteFor(spte, 0);
+			const walked = touch(spte, write);
+			store<u32>(at, walked);
+			entry = cachedOf(walked);
 			fill(tlb, gfn, entry);
 		}
 	}

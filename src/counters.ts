@@ -22,6 +22,9 @@ export const SITES = [
 	"hugeCow",
 	"mremap",
 	"memslot",
+	"age",
+	"dirtyLog",
+	"kvmZapAll",
 ] as const;
 export type Site = (typeof SITES)[number];
 
@@ -74,6 +77,9 @@ export const COUNTER_PATHS: readonly string[] = [
 	"spteInstalled",
 	"spteZapped",
 	"spteChanged",
+	"sptePrefetched",
+	"pfnAccessed",
+	"pfnDirtied",
 	...ZAP_CAUSES.map((cause) => `spteZappedByCause.${cause}`),
 	"establish.refusedOverlap",
 	"establish.refusedWritable",

@@ -9,8 +9,8 @@ import { createHash } from "node:crypto";
 export const ENTRY_WORDS = 6;
 const FRAME_WORD = 4;
 export const EntryKind = { pte: 1, spte: 2 } as const;
-/** SPTEs have the first one only. */
-export const EntryFlag = { writable: 1, zero: 2, ksm: 4 } as const;
+/** Zero and KSM are of PTEs, what follows them of SPTEs. */
+export const EntryFlag = { writable: 1, zero: 2, ksm: 4, accessed: 8, dirty: 16, mmuWritable: 32 } as const;
 
 export interface ArchitecturalState {
 	/** In the order of COUNTER_PATHS. */

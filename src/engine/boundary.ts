@@ -84,5 +84,8 @@ export type LoggedCounter = (typeof LOGGED_COUNTERS)[number];
 /** Words (u32) of a violation in the engine's list: event and page (low, high), rule, kind of agent, its mm or vm, its vCPU or thread. */
 export const VIOLATION_WORDS = 8;
 
+/** KVM's host (src/trace/kvmhost.ts), as bits. */
+export const HostFlag = { legacyMmu: 1, noAd: 2, noPml: 4 } as const;
+
 /** Strategies in one pass: each has a bit of a 32-bit mask. */
 export const MAX_STRATEGIES = 32;

@@ -8,7 +8,8 @@ import { BadInputError } from "../errors.js";
 import { type Machine, setsOf } from "../machine/machine.js";
 import { type ArchitecturalState, ENTRY_WORDS } from "../state.js";
 import { encodeStrategy, type Strategy } from "../strategies/steps.js";
-import { LOG_ENTRY_BYTES, Stop, VIOLATION_WORDS } from "./boundary.js";
+import { DEFAULT_HOST, type KvmHost } from "../trace/kvmhost.js";
+import { HostFlag, LOG_ENTRY_BYTES, Stop, VIOLATION_WORDS } from "./boundary.js";
 import { failureError } from "./failure.js";
 import { readViolations } from "./violations.js";
 
@@ -22,6 +23,8 @@ export interface WorldSetup {
 	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
 	/** TraceHeader.copiesRecorded. */
 	readonly copiesRecorded: boolean;
+	/** By default a current Intel host. */
+	readonly host?: KvmHost | undefined;
 	/** Count violations of coherence. */
 	readonly check: boolean;
 	/** Cap of the memory in bytes; 4 GiB by default. */
@@ -42,6 +45,7 @@ const EXIT_RANGE_PAGES = 512;
 const EXIT_RANGE_BYTES = 16;
 
 interface Exports extends Record<string, unknown> {
+	host(flags: number): void;
 	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
 	start(sets1: number, ways1: number, sets2: number, ways2: number): void;
 	payloadBuffer(bytes: number): number;
@@ -126,6 +130,10 @@ function moduleOf(build: Build): WebAssembly.Module {
 	return module;
 }
 
+function hostFlags({ mmu, eptAd, pml }: KvmHost): number {
+	return (mmu === "legacy" ? HostFlag.legacyMmu : 0) | (eptAd ? 0 : HostFlag.noAd) | (pml ? 0 : HostFlag.noPml);
+}
+
 export class Engine {
 	readonly build: Build;
 	readonly #exports: Exports;
@@ -152,6 +160,7 @@ export class Engine {
 		const pages = Math.floor(Math.min(setup.memoryBytes ?? MAX_MEMORY_BYTES, MAX_MEMORY_BYTES) / WASM_PAGE);
 		const references = (machine.guestLevels + 1) * (machine.hostLevels + 1) - 1;
 		this.guard("its start", () => {
+			this.#exports.host(hostFlags(setup.host ?? DEFAULT_HOST));
 			let at = this.#exports.reset(strategies.length, setup.copiesRecorded, setup.check, references, pages) >>> 0;
 			for (const strategy of strategies) {
 				const program = encodeStrategy(strategy);

@@ -95,7 +95,7 @@ export class EventLog {
 
 	/** @throws LimitError */
 	constructor(trace: TraceReader, options: ReplayOptions) {
-		this.#groups = groupsOf(options, trace.header.copiesRecorded);
+		this.#groups = groupsOf(options, trace.header);
 		this.#cursors = this.#groups.map((group) => new Cursor(trace, group));
 	}
 

@@ -4,7 +4,9 @@ import { LimitError } from "../errors.js";
 import type { Machine } from "../machine/machine.js";
 import { stateDigest } from "../state.js";
 import { OPERATION_KINDS, type Strategy } from "../strategies/steps.js";
+import { hostOf, type KvmHost } from "../trace/kvmhost.js";
 import type { TraceReader } from "../trace/reader.js";
+import type { TraceHeader } from "../trace/record.js";
 import { MAX_STRATEGIES } from "./boundary.js";
 import { type Build, defaultBuild, Engine, type ExitRange } from "./engine.js";
 import { feed } from "./feed.js";
@@ -13,6 +15,8 @@ import { type IntervalReplay, Intervals } from "./intervals.js";
 export interface ReplayOptions {
 	readonly strategies: readonly Strategy[];
 	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	/** KVM's host; by default what the trace tells of its own. */
+	readonly host?: KvmHost | undefined;
 	/** Hold every access against the primary page table. */
 	readonly check: boolean;
 	/** Cap of an engine's memory in bytes; 4 GiB by default. */
@@ -91,7 +95,9 @@ function primarySignature(strategy: Strategy): string {
 }
 
 /** Engines for the strategies of a replay. */
-export function groupsOf(options: ReplayOptions, copiesRecorded: boolean): Group[] {
+export function groupsOf(options: ReplayOptions, header: TraceHeader): Group[] {
+	const { copiesRecorded } = header;
+	const host = options.host ?? hostOf(header.host);
 	const chunks: { signature: string; members: number[] }[] = [];
 	for (const [place, strategy] of options.strategies.entries()) {
 		const signature = primarySignature(strategy);
@@ -101,7 +107,7 @@ export function groupsOf(options: ReplayOptions, copiesRecorded: boolean): Group
 	}
 	return chunks.map(({ members }) => {
 		const engine = takeEngine(options.build ?? defaultBuild());
-		engine.begin({ ...options, strategies: options.strategies.filter((_, place) => members.includes(place)), copiesRecorded });
+		engine.begin({ ...options, host, strategies: options.strategies.filter((_, place) => members.includes(place)), copiesRecorded });
 		return { engine, members };
 	});
 }
@@ -181,7 +187,7 @@ export function replayTrace(
 	onProgress?: (events: number, bytes: number) => void,
 ): ReplayResult {
 	const started = performance.now();
-	const groups = groupsOf(options, trace.header.copiesRecorded);
+	const groups = groupsOf(options, trace.header);
 	const engines = groups.map(({ engine }) => engine);
 	const phases = new Phases(groups);
 	const intervals = new Intervals();

@@ -1,11 +1,14 @@
 // One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
-import { Access, FaultFlag, Hint } from "../trace/kinds.js";
+import { Access, FaultFlag, Hint, type VmexitCause } from "../trace/kinds.js";
+import { fixFast } from "./fast.js";
 import type { Frame } from "./frames.js";
 import { populateHuge, setLeaf, splitFirst } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { observe } from "./oracle.js";
+import { prefetch } from "./prefetch.js";
+import { cachedRight, isUsable, permits, touch } from "./spte.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
-import type { RetryCause, Vm } from "./vm.js";
+import type { RetryCause, Spte, Vm } from "./vm.js";
 import { windowOpen } from "./windows.js";
 import type { Flight, Vcpu, World } from "./world.js";
 
@@ -29,13 +32,13 @@ function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Ac
 		const { guestLevels, hostLevels } = world.options;
 		world.count("walk.memoryReferences", (guestLevels + 1) * (hostLevels + 1) - 1);
 		const spte = vcpu.vm.root(as).peek(gfn);
-		if (spte === undefined || spte.frame === null || (write && !spte.writable)) {
+		if (spte === undefined || spte.frame === null || !permits(world.host, spte, write)) {
 			vcpu.tlb.flushPage(as, gfn);
 			return false;
 		}
-		spte.accessed = true;
+		touch(world.host, spte, write);
 		frame = spte.frame;
-		vcpu.tlb.fill(as, gfn, frame.id, spte.writable);
+		vcpu.tlb.fill(as, gfn, frame.id, cachedRight(world.host, spte));
 	}
 	observe(world, vcpu, as, gfn, frame, write);
 	return true;
@@ -50,14 +53,20 @@ function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Ac
 	if (vcpu.flushRequested) vcpu.tlb.flush();
 	vcpu.flushRequested = false;
 	const spte = vm.root(0).entry(gfn);
-	const cause = spte.frame === null ? spte.absent : isWrite(access) && !spte.writable ? "readOnlySpte" : "other";
+	const cause = causeOf(world, spte, isWrite(access));
 	world.count("vmexits");
 	world.count(isWrite(access) ? "vmexitsWrite" : "vmexitsRead");
-	world.count(vm.root(as).entry(gfn).frame !== null ? "vmexitsProtection" : "vmexitsNotPresent");
+	world.count(isUsable(world.host, vm.root(as).entry(gfn)) ? "vmexitsProtection" : "vmexitsNotPresent");
 	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
 	if (spte.frame === null && spte.site !== null) world.countSite(spte.site, "exitsCaused");
 	const range = `${vm.id}.${Math.floor(gfn / HUGE_PAGES)}`;
 	world.exits.set(range, (world.exits.get(range) ?? 0) + 1);
+}
+
+function causeOf(world: World, spte: Spte, write: boolean): VmexitCause {
+	if (spte.frame === null) return spte.absent;
+	if (!isUsable(world.host, spte)) return "accessTrack";
+	return write && !spte.writable ? "readOnlySpte" : "other";
 }
 
 /** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
@@ -72,7 +81,13 @@ function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number
 	world.count("vmexitsFixed");
 	vcpu.loop = -1;
 	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
-	setLeaf(world, vcpu.vm, as, gfn, page, windowOpen(world, vcpu.vm.mm, page) ? { ...pte, writable: false } : pte);
+	const isWhole = setLeaf(world, vcpu, as, gfn, page, windowOpen(world, vcpu.vm.mm, page) ? { ...pte, writable: false } : pte);
+	if (!isWhole) prefetch(world, vcpu.vm, as, gfn);
+}
+
+/** Step 7 is under mmu_lock: the TDP MMU takes it for reading, the legacy MMU for writing, and then finds out whether the fault is stale. */
+function lockForFault(world: World): void {
+	if (world.host.mmu === "legacy") world.lockForWrite(null);
 }
 
 /** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
@@ -162,7 +177,10 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 	}
 	let missed = !translate(world, vcpu, as, gfn, access);
 	let snapshot = vm.seq;
-	if (missed) countExit(world, vcpu, as, gfn, access);
+	if (missed) {
+		countExit(world, vcpu, as, gfn, access);
+		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, access);
+	}
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const copied = isWrite(access) && vm.readOnly(as, gfn) ? null : primaryEffect(world, vm.mm, page, isWrite(access), hint);
 	if (copied === null) {
@@ -175,6 +193,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 	}
 	let ownCow = copied;
 	while (missed) {
+		lockForFault(world);
 		const stale = staleBecause(vm, page, snapshot, ownCow);
 		if (stale === null) installNow(world, vcpu, as, gfn, page);
 		else {
@@ -190,6 +209,7 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		if (stale === null) return;
 		snapshot = vm.seq;
 		countExit(world, vcpu, as, gfn, access);
+		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, access);
 	}
 }
 
@@ -218,8 +238,10 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	}
 	if (page === undefined || pte === undefined) return;
 	const spte = vm.root(as).entry(gfn);
-	if (spte.frame !== null && (!isWrite(access) || spte.writable)) return;
+	if (permits(world.host, spte, isWrite(access))) return;
 	countExit(world, vcpu, as, gfn, access);
+	if (fixFast(world, vcpu, as, gfn, isWrite(access))) return;
+	lockForFault(world);
 	if (vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
 	else installNow(world, vcpu, as, gfn, page);
 }
@@ -235,12 +257,13 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 		return;
 	}
 	const spte = vm.root(as).entry(gfn);
-	if (spte.frame !== null && (!write || spte.writable)) {
-		spte.accessed = true;
-		observe(world, vcpu, as, gfn, spte.frame, write);
-	} else {
+	if (!permits(world.host, spte, write)) {
 		countExit(world, vcpu, as, gfn, access);
-		vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false, gup: null };
+		if (!fixFast(world, vcpu, as, gfn, write)) vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false, gup: null };
+	}
+	if (vcpu.flight === null && spte.frame !== null) {
+		touch(world.host, spte, write);
+		observe(world, vcpu, as, gfn, spte.frame, write);
 	}
 	if (write && vm.readOnly(as, gfn)) return;
 	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
@@ -276,6 +299,7 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	const breaks = write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero));
 	const copied = breaks && breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse);
 	if (flight === null) return;
+	lockForFault(world);
 	const late = (flags & FaultFlag.lateSnapshot) !== 0;
 	const stale = staleBecause(vm, page, late ? vm.seq : flight.snapshot, flight.ownCow || copied);
 	if (stale !== null) {
@@ -288,9 +312,9 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 		return;
 	}
 	const spte = vm.root(as).entry(gfn);
-	if (spte.frame === now.frame && (spte.writable || !write)) {
+	if (spte.frame === now.frame && permits(world.host, spte, write)) {
 		world.count("vmexitsSpurious");
-		spte.accessed = true;
+		touch(world.host, spte, write);
 		return;
 	}
 	install(world, vcpu, as, gfn, page, now);

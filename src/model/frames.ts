@@ -13,6 +13,8 @@ export interface Frame {
 	pins: number;
 	/** PageAnonExclusive: a write fault may reuse it. */
 	exclusive: boolean;
+	/** KVM has said that it was written (kvm_set_pfn_dirty). */
+	dirty: boolean;
 	freed: boolean;
 	/** Identity of its content: a write makes a new one, a copy takes its source's, a merge gives the old page the KSM page's. */
 	content: number;
@@ -48,6 +50,7 @@ export class Frames {
 			holds: 0,
 			pins: 0,
 			exclusive: !zero,
+			dirty: false,
 			freed: false,
 			content: this.#contents++,
 		};

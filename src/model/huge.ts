@@ -1,8 +1,11 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, and the 2 MiB leaf that KVM makes of it.
+
+import type { Frame } from "./frames.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { makeSpte } from "./spte.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
-import type { TdpRoot, Vm } from "./vm.js";
-import type { World } from "./world.js";
+import type { Spte, TdpRoot, Vm } from "./vm.js";
+import type { Vcpu, World } from "./world.js";
 
 const firstOf = (page: number): number => page - (page % HUGE_PAGES);
 
@@ -34,25 +37,43 @@ export function populateHuge(world: World, mm: Mm, page: number): void {
 	mm.makeHuge(page);
 }
 
-/** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf. */
-export function setLeaf(world: World, vm: Vm, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
+/** Entries of a leaf at the host's mapping level: one, or the 512 of a 2 MiB leaf. True for the latter. */
+export function setLeaf(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): boolean {
+	const { vm } = vcpu;
 	const root = vm.root(as);
 	const first = vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
 	if (first === undefined) {
 		dropHugeLeaf(world, vm, root, gfn);
-		world.count(root.entry(gfn).frame === null ? "spteInstalled" : "spteChanged");
-		setSpte(vm, as, gfn, pte, false);
+		replaceLeaf(world, vcpu, gfn, [root.entry(gfn)], root.entry(gfn), pte.frame);
+		setSpte(world, root.entry(gfn), pte, vm.readOnly(as, gfn), false);
 		root.addLeafTable(gfn);
-		return;
+		return false;
 	}
-	world.count(root.entry(gfn).frame === null ? "spteInstalled" : "spteChanged");
-	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level).
+	const entries = Array.from({ length: HUGE_PAGES }, (_, at) => root.entry(first + at));
+	replaceLeaf(world, vcpu, gfn, entries, root.entry(gfn), pte.frame);
+	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level, mmu_set_spte).
 	if (root.hasLeafTable(first)) world.flushGuest(vm, null);
 	root.removeLeafTable(first);
 	for (let at = 0; at < HUGE_PAGES; at++) {
 		const other = vm.mm.get(page - gfn + first + at);
-		if (other !== undefined) setSpte(vm, as, first + at, other, true);
+		if (other !== undefined) setSpte(world, root.entry(first + at), other, vm.readOnly(as, gfn), true);
 	}
+	return true;
+}
+
+/**
+ * What the fault's leaf was before. A leaf that gets another page while it is present is one that no notifier took away: the TDP MMU stops there
+ * (__handle_changed_spte, I-7), the legacy MMU drops it and flushes.
+ */
+function replaceLeaf(world: World, vcpu: Vcpu, gfn: number, entries: readonly Spte[], own: Spte, frame: Frame): void {
+	world.count(own.frame === null ? "spteInstalled" : "spteChanged");
+	const isLeaf = own.frame !== null && own.huge === entries.length > 1;
+	const isOther = isLeaf && own.frame !== frame;
+	if (isOther && world.host.mmu === "legacy") world.flushGuest(vcpu.vm, null);
+	else if (isOther) world.violate("I-7", `vm${vcpu.vm.id} vcpu${vcpu.id}`, gfn);
+	// A table that a leaf replaces goes entry by entry; the same leaf with more rights tells nobody.
+	if (isOther) world.handOver(entries);
+	else if (!isLeaf) for (const entry of entries) if (entry.frame !== null) world.handOver([entry]);
 }
 
 /** A 2 MiB leaf where a table is needed is zapped (kvm_tdp_mmu_map). */
@@ -60,11 +81,8 @@ function dropHugeLeaf(world: World, vm: Vm, root: TdpRoot, gfn: number): void {
 	if (root.entry(gfn).huge && world.zapSpte(root, gfn, "other", null)) world.flushGuest(vm, null);
 }
 
-function setSpte(vm: Vm, as: number, gfn: number, pte: Pick<Pte, "frame" | "writable">, huge: boolean): void {
-	const spte = vm.root(as).entry(gfn);
-	spte.frame = pte.frame;
-	spte.writable = pte.writable && !vm.readOnly(as, gfn);
-	spte.accessed = true;
+function setSpte(world: World, spte: Spte, pte: Pick<Pte, "frame" | "writable">, readOnly: boolean, huge: boolean): void {
+	makeSpte(world.host, spte, pte.frame, pte.writable && !readOnly, false);
 	spte.established = false;
 	spte.huge = huge;
 }

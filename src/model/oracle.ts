@@ -18,7 +18,10 @@ export function observe(world: World, vcpu: Vcpu, as: number, gfn: number, frame
 	else if (pte.frame !== frame && (write || pte.frame.content !== frame.content)) world.violate("I-2", agent, gfn);
 	else if (write && !pte.writable) world.violate(tooPermissive(frame), agent, gfn);
 	// The PTE's dirty bit is the causes' business: what a strategy lets through must not decide what write_protect_page does.
-	if (write) world.frames.write(frame);
+	if (!write) return;
+	world.frames.write(frame);
+	const spte = vcpu.vm.root(as).peek(gfn);
+	if (spte?.frame === frame) spte.stored = true;
 }
 
 interface Placed {

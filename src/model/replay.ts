@@ -2,12 +2,14 @@
 // counter and in the final state (test/model).
 
 import { OperationArgs } from "../trace/arguments.js";
-import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
+import { age } from "./age.js";
 import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
 import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isPinned, isWrite, populateNone, resolvePending } from "./fault.js";
 import type { Frame } from "./frames.js";
 import { splitFirst, splitOperation } from "./huge.js";
+import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { checkWriters } from "./oracle.js";
 import { rangeChange, siteOperation, UNCHANGED } from "./sites.js";
@@ -22,9 +24,6 @@ import {
 } from "./steps.js";
 import { deferStore, windowOpen } from "./windows.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
-
-/** Flag of struct kvm_userspace_memory_region. */
-const KVM_MEM_READONLY = 2;
 
 /** Operations on one page: a huge mapping of it is split first. */
 const ONE_PAGE: ReadonlySet<string> = new Set(["cow", "unshare", "ksmWriteProtect", "ksmReplace", "uprobeReplace", "migrateVma"]);
@@ -139,6 +138,16 @@ export class ReferenceModel {
 			case "deviceDetach":
 				detachDevice(world, world.mm(agent.mm), agent.thread);
 				return;
+			case "age":
+				age(world, world.mm(agent.mm), page, args.get("pages"), args.get("young"));
+				return;
+			case "dirtyLog":
+				harvestDirtyLog(world, world.vm(agent.vm, agent.mm), args.get("slot"), args.get("as"), args.get("offset"), args.get("pages"));
+				return;
+			case "kvmZapAll":
+				world.countSite("kvmZapAll", "count");
+				zapAll(world, world.vm(agent.vm, agent.mm), "kvmZapAll");
+				return;
 			case "exit":
 				detachAll(world, world.mm(agent.mm));
 				for (const [at] of [...world.mm(agent.mm).entries()]) world.mm(agent.mm).clear(at);
@@ -228,26 +237,17 @@ export class ReferenceModel {
 		this.world.frames.unpin(frame);
 	}
 
-	/** A deleted memslot drops every SPTE of the VM, in both address spaces, and its leaf tables (model.md section 3, rule 7). */
 	#memslot(agent: Agent, page: number, args: OperationArgs): void {
-		const { world } = this;
-		const vm = world.vm(agent.vm, agent.mm);
-		const slot = args.get("slot");
-		const as = args.get("as");
-		const pages = args.get("pages");
-		world.countSite("memslot", "count");
-		if (pages !== 0) {
-			vm.setSlot({ slot, as, gfn: args.get("gfn"), page, pages, readOnly: (args.get("flags") & KVM_MEM_READONLY) !== 0 });
-			return;
-		}
-		if (!vm.deleteSlot(slot, as)) return;
-		let zapped = 0;
-		for (const root of vm.roots) {
-			for (const [gfn] of root.entries()) if (world.zapSpte(root, gfn, "kvmZap", "memslot")) zapped++;
-			root.dropTables();
-		}
-		world.countSite("memslot", "sptePresent", zapped);
-		for (const vcpu of world.vcpusOf(vm)) vcpu.tlb.flush();
+		const flags = args.get("flags");
+		setMemslot(this.world, this.world.vm(agent.vm, agent.mm), {
+			slot: args.get("slot"),
+			as: args.get("as"),
+			gfn: args.get("gfn"),
+			page,
+			pages: args.get("pages"),
+			readOnly: (flags & MemslotFlag.readOnly) !== 0,
+			logDirty: (flags & MemslotFlag.logDirty) !== 0,
+		});
 	}
 
 	/** An operation with a step table, whole or one of its points. */

@@ -1,5 +1,6 @@
 // The reference model's state as entries for the digest.
 import { type ArchitecturalState, EntryFlag, EntryKind } from "../state.js";
+import type { Spte } from "./vm.js";
 import type { World } from "./world.js";
 
 const BATCH_ENTRIES = 1024;
@@ -7,6 +8,12 @@ const BATCH_ENTRIES = 1024;
 function entry(kind: number, owner: number, page: number, frame: number, flags: number): number[] {
 	return [kind, owner, page >>> 0, Math.floor(page / 2 ** 32), frame, flags];
 }
+
+const spteFlags = ({ writable, accessed, dirty, mmuWritable }: Spte): number =>
+	(writable ? EntryFlag.writable : 0) |
+	(accessed ? EntryFlag.accessed : 0) |
+	(dirty ? EntryFlag.dirty : 0) |
+	(mmuWritable ? EntryFlag.mmuWritable : 0);
 
 function* eachEntry(world: World): Generator<number[]> {
 	for (const mm of [...world.mms.values()].sort((a, b) => a.id - b.id)) {
@@ -17,8 +24,8 @@ function* eachEntry(world: World): Generator<number[]> {
 	}
 	for (const vm of [...world.vms.values()].sort((a, b) => a.id - b.id)) {
 		for (const [as, root] of vm.roots.entries()) {
-			for (const [gfn, { frame, writable }] of root.entries()) {
-				if (frame !== null) yield entry(EntryKind.spte | (as << 8), vm.id, gfn, frame.id, writable ? EntryFlag.writable : 0);
+			for (const [gfn, spte] of root.entries()) {
+				if (spte.frame !== null) yield entry(EntryKind.spte | (as << 8), vm.id, gfn, spte.frame.id, spteFlags(spte));
 			}
 		}
 	}

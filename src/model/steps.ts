@@ -7,6 +7,7 @@ import { type Device, lacksChangePte, mirrorsEnd, mirrorsStart, tellDeviceTlbs, 
 import type { Frame } from "./frames.js";
 import type { Mm } from "./mm.js";
 import { checkVisible, settleOperation } from "./oracle.js";
+import { changeSpte, makeSpte } from "./spte.js";
 import type { Vm } from "./vm.js";
 import { closeWindow } from "./windows.js";
 import type { World } from "./world.js";
@@ -159,15 +160,16 @@ const stepsOf = (world: World, operation: Operation, part: Part): Step[] => {
 /** Everything up to and with range-start. */
 export function beginOperation(world: World, operation: Operation): void {
 	world.countSite(operation.site, "count");
-	const present = presentSptes(world, operation);
+	const present = presentSptes(world, operation.mm, operation.page, operation.pages);
 	world.countSite(operation.site, "sptePresent", present);
 	for (const step of stepsOf(world, operation, "begin")) if (step.step === "range-start") rangeStart(world, operation, step.kvm !== false);
 }
 
-function presentSptes(world: World, operation: Operation): number {
+/** SPTEs that back a range of hva pages. */
+export function presentSptes(world: World, mm: Mm, page: number, pages: number): number {
 	let present = 0;
-	for (const vm of world.vmsOf(operation.mm))
-		for (const run of vm.runs(operation.page, operation.pages))
+	for (const vm of world.vmsOf(mm))
+		for (const run of vm.runs(page, pages))
 			for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++) if ((vm.root(run.as).peek(gfn)?.frame ?? null) !== null) present++;
 	return present;
 }
@@ -310,7 +312,10 @@ function invalidateRange(world: World, operation: Operation): void {
 	}
 }
 
-/** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */
+/**
+ * kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). In both MMUs a present SPTE is cleared first, so that its
+ * page hears of A and D, and no present leaf gets another page (I-7). The legacy MMU comes from the gfn's rmap, which knows no absent entry to make.
+ */
 function changePte(world: World, operation: Operation, change: PrimaryChange, step: ChangePte, wasReadOnly: boolean): void {
 	if (step.unless === "replace-follows" && operation.replaceFollows) return;
 	const frame = change.frame;
@@ -332,22 +337,20 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 				if (change.writable && step.writable !== "map") {
 					world.zapSpte(root, run.gfn, operation.cause, operation.site);
 				} else {
-					spte.frame = frame;
-					spte.writable = change.writable;
-					spte.accessed = false;
+					world.handOver([spte]);
+					if (change.writable) makeSpte(world.host, spte, frame, mayWrite(vm, run), true);
+					else changeSpte(spte, frame);
 					world.count("spteChanged");
 					world.countSite(operation.site, "spteRebuilt");
 				}
 			} else if (step.mode === "establish") {
 				if (step.guard === "own-bracket" && vm.inProgress !== 1) refuse(world, "refusedOverlap");
 				else if (change.writable && step.writable !== "map") refuse(world, "refusedWritable");
-				else if (!root.hasLeafTable(run.gfn)) refuse(world, "refusedNoTable");
+				else if (world.host.mmu === "legacy" || !root.hasLeafTable(run.gfn)) refuse(world, "refusedNoTable");
 				else {
 					const own = operation.bracketed.filter((other) => other === vm).length;
 					if (vm.inHull(operation.page) && vm.inProgress > own) world.violate("I-6", `vm${vm.id}`, run.gfn);
-					spte.frame = frame;
-					spte.writable = change.writable;
-					spte.accessed = false;
+					makeSpte(world.host, spte, frame, change.writable && mayWrite(vm, run), true);
 					spte.established = true;
 					world.count("notifier.changePteEstablished");
 					world.count("spteInstalled");
@@ -357,6 +360,11 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 		}
 		if (flush) world.flushGuest(vm, operation.site, step.flush === "deferred");
 	}
+}
+
+/** A new entry is writable only where KVM need not notice the store (10.4). */
+function mayWrite(vm: Vm, { as, gfn }: { readonly as: number; readonly gfn: number }): boolean {
+	return !vm.readOnly(as, gfn) && !vm.logsDirty(as, gfn);
 }
 
 function refuse(world: World, why: "refusedOverlap" | "refusedWritable" | "refusedNoTable"): void {

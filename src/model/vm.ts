@@ -15,6 +15,8 @@ export interface Memslot {
 	readonly pages: number;
 	/** KVM_MEM_READONLY: no writable SPTE; a guest's write is emulated. */
 	readonly readOnly: boolean;
+	/** KVM_MEM_LOG_DIRTY_PAGES: no SPTE over 4 KiB, and each first store is noticed. */
+	readonly logDirty: boolean;
 }
 
 /** Why the last attempt on a gfn did not install: the retry causes of kinds.ts. */
@@ -25,7 +27,15 @@ export interface Spte {
 	/** null: not present. */
 	frame: Frame | null;
 	writable: boolean;
+	/** The host's PTE was writable when this was made (shadow_host_writable_mask). */
+	hostWritable: boolean;
+	/** KVM may give W back without asking the host (shadow_mmu_writable_mask). */
+	mmuWritable: boolean;
 	accessed: boolean;
+	/** The D bit. */
+	dirty: boolean;
+	/** A guest's store went through it, and its page has not been told of it yet (I-15). */
+	stored: boolean;
 	/** Made by change_pte and not touched since. */
 	established: boolean;
 	/** Part of a 2 MiB leaf: its 512 entries come and go together. */
@@ -34,6 +44,22 @@ export interface Spte {
 	absent: "firstTouch" | ZapCause | RetryCause;
 	/** The call site whose zap made it absent. */
 	site: Site | null;
+}
+
+function absentSpte(): Spte {
+	return {
+		frame: null,
+		writable: false,
+		hostWritable: false,
+		mmuWritable: false,
+		accessed: false,
+		dirty: false,
+		stored: false,
+		established: false,
+		huge: false,
+		absent: "firstTouch",
+		site: null,
+	};
 }
 
 /** Leaf tables cover 512 gfns. */
@@ -48,13 +74,32 @@ export class TdpRoot {
 	entry(gfn: number): Spte {
 		const known = this.#sptes.get(gfn);
 		if (known !== undefined) return known;
-		const made: Spte = { frame: null, writable: false, accessed: false, established: false, huge: false, absent: "firstTouch", site: null };
+		const made = absentSpte();
 		this.#sptes.set(gfn, made);
 		return made;
 	}
 
 	peek(gfn: number): Spte | undefined {
 		return this.#sptes.get(gfn);
+	}
+
+	/** The entries of the leaf that maps a gfn: one, or the 512 of a 2 MiB leaf. */
+	leaf(gfn: number): Spte[] {
+		const own = this.entry(gfn);
+		if (!own.huge) return [own];
+		const first = gfn - (gfn % HUGE_PAGES);
+		return Array.from({ length: HUGE_PAGES }, (_, at) => this.entry(first + at));
+	}
+
+	/** Present leaves of [gfn, end), each by the first of its gfns in the range. */
+	leaves(gfn: number, end: number): number[] {
+		const found: number[] = [];
+		for (let at = gfn; at < end; ) {
+			const spte = this.peek(at);
+			if (spte !== undefined && spte.frame !== null) found.push(at);
+			at = spte?.huge === true ? at - (at % HUGE_PAGES) + HUGE_PAGES : at + 1;
+		}
+		return found;
 	}
 
 	hasLeafTable(gfn: number): boolean {
@@ -109,9 +154,18 @@ export class Vm {
 		return root;
 	}
 
-	setSlot(slot: Memslot): void {
-		this.#slots = this.#slots.filter((other) => other.slot !== slot.slot || other.as !== slot.as);
+	/** A slot by its number; undefined where there is none. */
+	numbered(slot: number, as: number): Memslot | undefined {
+		return this.#slots.find((other) => other.slot === slot && other.as === as);
+	}
+
+	addSlot(slot: Memslot): void {
 		this.#slots.push(slot);
+	}
+
+	/** A slot of the same number and place with other flags. */
+	changeSlot(slot: Memslot): void {
+		this.#slots = this.#slots.map((other) => (other.slot === slot.slot && other.as === slot.as ? slot : other));
 	}
 
 	/** Delete a slot; false if there was none. */
@@ -121,11 +175,14 @@ export class Vm {
 		return this.#slots.length < before;
 	}
 
-	/** First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent; undefined if it cannot (3.6, step 7). */
+	/**
+	 * First gfn of the 2 MiB leaf that could map `gfn`: its memslot covers it all, with hva and gpa congruent, and does not log dirty pages; undefined if
+	 * it cannot (3.6, step 7).
+	 */
 	hugeStart(as: number, gfn: number): number | undefined {
 		const slot = this.slot(as, gfn);
 		const first = gfn - (gfn % HUGE_PAGES);
-		if (slot === undefined || (slot.page - slot.gfn) % HUGE_PAGES !== 0) return undefined;
+		if (slot === undefined || slot.logDirty || (slot.page - slot.gfn) % HUGE_PAGES !== 0) return undefined;
 		return first >= slot.gfn && first + HUGE_PAGES <= slot.gfn + slot.pages ? first : undefined;
 	}
 
@@ -141,6 +198,10 @@ export class Vm {
 
 	readOnly(as: number, gfn: number): boolean {
 		return this.slot(as, gfn)?.readOnly === true;
+	}
+
+	logsDirty(as: number, gfn: number): boolean {
+		return this.slot(as, gfn)?.logDirty === true;
 	}
 
 	hits(page: number, pages: number): boolean {

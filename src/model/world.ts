@@ -3,12 +3,14 @@ import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
 import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
+import { DEFAULT_HOST, type KvmHost } from "../trace/kvmhost.js";
 import type { Device } from "./devices.js";
 import { Frames } from "./frames.js";
-import { HUGE_PAGES, Mm, type Pte } from "./mm.js";
+import { Mm, type Pte } from "./mm.js";
+import { isDirty } from "./spte.js";
 import type { Operation } from "./steps.js";
 import { Tlb, type TlbGeometry } from "./tlb.js";
-import type { RetryCause, TdpRoot, Vm } from "./vm.js";
+import type { RetryCause, Spte, TdpRoot, Vm } from "./vm.js";
 import { Vm as VmState } from "./vm.js";
 
 /** A nested page fault between its begin and its end. */
@@ -53,10 +55,13 @@ export interface WorldOptions {
 	readonly hostLevels: number;
 	/** Copies are recorded: a write to a read-only page without one is a reuse. */
 	readonly copiesRecorded: boolean;
+	/** By default a current Intel host. */
+	readonly host?: KvmHost | undefined;
 }
 
 export class World {
 	readonly options: WorldOptions;
+	readonly host: KvmHost;
 	readonly counters = new BigUint64Array(COUNTER_PATHS.length);
 	readonly frames = new Frames();
 	readonly mms = new Map<number, Mm>();
@@ -77,6 +82,7 @@ export class World {
 
 	constructor(options: WorldOptions) {
 		this.options = options;
+		this.host = options.host ?? DEFAULT_HOST;
 	}
 
 	count(path: string, by = 1): void {
@@ -163,18 +169,39 @@ export class World {
 		}
 	}
 
+	/** mmu_lock taken for writing. */
+	lockForWrite(site: Site | null): void {
+		this.count("mmuLockWrite");
+		if (site !== null) this.countSite(site, "mmuLockWrite");
+	}
+
+	/** The entries of a leaf go or get another page: what their pages have to know (kvm_set_pfn_accessed, kvm_set_pfn_dirty; 3.2, litmus l). */
+	handOver(entries: readonly Spte[]): void {
+		if (entries.some(({ accessed }) => accessed)) this.count("pfnAccessed");
+		const dirty = entries.some((entry) => isDirty(this.host, entry));
+		if (dirty) this.count("pfnDirtied");
+		for (const entry of entries) {
+			if (dirty && entry.frame !== null) entry.frame.dirty = true;
+			if (entry.stored && entry.frame?.dirty !== true) throw new Error("a store that its page was not told of (I-15)");
+			entry.stored = false;
+		}
+	}
+
 	/** Remove one SPTE if it is present; says whether it was. */
 	zapSpte(root: TdpRoot, gfn: number, cause: ZapCause, site: Site | null): boolean {
 		const spte = root.peek(gfn);
 		if (spte === undefined || spte.frame === null) return false;
 		if (spte.established && !spte.accessed) this.count("establish.neverTouched");
 		// A huge leaf that overlaps the range is zapped whole (3.2).
-		const first = spte.huge ? gfn - (gfn % HUGE_PAGES) : gfn;
-		const pages = spte.huge ? HUGE_PAGES : 1;
-		for (let at = first; at < first + pages; at++) {
-			const entry = root.entry(at);
+		const entries = root.leaf(gfn);
+		this.handOver(entries);
+		for (const entry of entries) {
 			entry.frame = null;
 			entry.writable = false;
+			entry.hostWritable = false;
+			entry.mmuWritable = false;
+			entry.accessed = false;
+			entry.dirty = false;
 			entry.established = false;
 			entry.huge = false;
 			entry.absent = cause;

@@ -2,6 +2,7 @@
 import { BadInputError, LimitError } from "../errors.js";
 import { crc32c } from "./crc32c.js";
 import { mmreplay } from "./generated/schema.js";
+import { MMUS, type RecordedHost } from "./kvmhost.js";
 import type { TraceHeader } from "./record.js";
 import { CHECKSUM_BYTES, CHECKSUM_TAG, FORMAT, LIMITS, MAGIC } from "./wire.js";
 
@@ -29,6 +30,7 @@ export function emptyHeader(): TraceHeader {
 		access: "none",
 		copiesRecorded: false,
 		concurrent: false,
+		host: {},
 		losses: [],
 		warnings: [],
 		sources: [],
@@ -53,6 +55,25 @@ export function hasChecksum(message: Uint8Array): boolean {
 	return new DataView(message.buffer, message.byteOffset).getUint32(message.length - 4, true) === crc32c(message, 0, covered);
 }
 
+function encodeHost({ mmu, eptAd, pml }: RecordedHost): mmreplay.IKvmHost | null {
+	if (mmu === undefined && eptAd === undefined && pml === undefined) return null;
+	return { mmu: mmu === undefined ? null : MMUS.indexOf(mmu) + 1, eptAd: eptAd ?? null, pml: pml ?? null };
+}
+
+function decodeHost(message: mmreplay.IKvmHost | null | undefined, where: string): RecordedHost {
+	if (message === null || message === undefined) return {};
+	const host: { -readonly [K in keyof RecordedHost]: RecordedHost[K] } = {};
+	const mmu = message.mmu ?? 0;
+	if (mmu !== 0) {
+		const known = MMUS[mmu - 1];
+		if (known === undefined) throw new BadInputError(`unknown MMU ${mmu}`, { where, hint: "a newer mmreplay wrote this trace" });
+		host.mmu = known;
+	}
+	if (Object.hasOwn(message, "eptAd") && typeof message.eptAd === "boolean") host.eptAd = message.eptAd;
+	if (Object.hasOwn(message, "pml") && typeof message.pml === "boolean") host.pml = message.pml;
+	return host;
+}
+
 function encodeOnce(header: TraceHeader, warnings: string[], requiredFeatures: string[]): Uint8Array {
 	return withChecksum(
 		mmreplay.Header.encode({
@@ -69,6 +90,7 @@ function encodeOnce(header: TraceHeader, warnings: string[], requiredFeatures: s
 			access: ACCESS.indexOf(header.access),
 			copiesRecorded: header.copiesRecorded,
 			concurrent: header.concurrent,
+			kvmHost: encodeHost(header.host),
 			loss: header.losses,
 			warning: warnings,
 			source: header.sources,
@@ -140,6 +162,7 @@ export function decodeHeader(message: Uint8Array, where: string): HeaderFacts {
 			access,
 			copiesRecorded: fields.copiesRecorded,
 			concurrent: fields.concurrent,
+			host: decodeHost(fields.kvmHost, where),
 			losses: fields.loss.map(({ name, count }) => ({ name: name ?? "", count: exact(count ?? 0, "a loss counter", where) })),
 			warnings: fields.warning,
 			sources: fields.source.map(({ name, sha256, format }) => ({ name: name ?? "", sha256: sha256 ?? "", format: format ?? "" })),

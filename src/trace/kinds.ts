@@ -94,7 +94,7 @@ export const Operation = {
 	invalidate: { code: 11, args: ["point", "window", "pages", "event"] },
 	/** State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings. No kernel event. */
 	populate: { code: 12, args: ["pages", "state"] },
-	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: KVM_MEM_*. */
+	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: MemslotFlag. */
 	memslot: { code: 13, args: ["slot", "as", "gfn", "pages", "flags"] },
 	/** A phase mark. edge: 0 begin, 1 end, 2 a note; label: index into the block's strings. */
 	mark: { code: 14, args: ["phase", "edge", "label"] },
@@ -130,6 +130,12 @@ export const Operation = {
 	unpin: { code: 26, args: ["pin"] },
 	/** The same where it succeeded: after the range end the 2 MiB range is one new huge page. */
 	thpCollapsed: { code: 27, args: ["point", "window", "pages", "event"] },
+	/** clear_flush_young, clear_young, test_young of the notifiers (3.5). young: a Young. */
+	age: { code: 45, args: ["pages", "young"] },
+	/** KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG: pages [offset, offset + pages) of a slot were found dirty and are watched again. `page` is 0. */
+	dirtyLog: { code: 46, args: ["slot", "as", "offset", "pages"] },
+	/** kvm_mmu_zap_all_fast for another reason than a memslot (a module parameter, a vCPU's model). `page` is 0. */
+	kvmZapAll: { code: 47, args: [] },
 
 	/** One kvm_page_fault in a memslot. protection: error_code bit 0; cause: index into VMEXIT_CAUSES, as the capture's own SPTEs show it. */
 	vmexit: { code: 64, args: ["access", "protection", "cause"] },
@@ -173,6 +179,12 @@ export const FaultFlag = {
 	huge: 16,
 } as const;
 
+/** Flags of struct kvm_userspace_memory_region. */
+export const MemslotFlag = { logDirty: 1, readOnly: 2 } as const;
+
+/** Which of the notifiers' ageing callbacks: clear_flush_young, clear_young, test_young. */
+export const Young = { clearFlush: 0, clear: 1, test: 2 } as const;
+
 /** Flags of the operations. */
 export const OpFlag = {
 	/** ksmWriteProtect: a kpage is given, so a replace follows unless it fails. */
@@ -211,6 +223,7 @@ export const VMEXIT_CAUSES = [
 	"kvmZap",
 	"notifier",
 	"other",
+	"accessTrack",
 ] as const;
 export type VmexitCause = (typeof VMEXIT_CAUSES)[number];
 

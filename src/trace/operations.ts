@@ -25,6 +25,7 @@ const MAXIMA: Readonly<Record<string, number>> = {
 	protection: 1,
 	write: 1,
 	ksm: 1,
+	young: 2,
 };
 
 function shapeOf(name: OperationName): OperationShape {

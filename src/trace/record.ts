@@ -1,5 +1,6 @@
 // A record of a trace as the slow paths see it (importers, the reference model, info, cat). The engine never makes these.
 import type { Access, AgentKind, OperationName } from "./kinds.js";
+import type { RecordedHost } from "./kvmhost.js";
 
 /** Who a record speaks of; ids are dense over the whole trace. Fields that the kind does not have are 0. */
 export interface Agent {
@@ -53,6 +54,8 @@ export interface TraceHeader {
 	copiesRecorded: boolean;
 	/** Some part ran concurrently, ordered by observed faults and copies. */
 	concurrent: boolean;
+	/** What the capture tells of KVM on its host. */
+	host: RecordedHost;
 	losses: { name: string; count: number }[];
 	warnings: string[];
 	sources: { name: string; sha256: string; format: string }[];

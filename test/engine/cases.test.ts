@@ -53,11 +53,11 @@ const all = (value: bigint): bigint[] => STRATEGIES.map(() => value);
 
 describe("a stale translation", () => {
 	it("does not decide what write_protect_page does", () => {
-		// gfn 0 moves from a writable page to a KSM page without a word to the SPTE: the store through it leaves the new PTE clean.
+		// A fork puts a KSM page in the place of a writable one, without a word to the child's SPTE: the store through it leaves the new PTE clean.
 		const result = replay([
-			...[slot(0, 2), populate(0, 100, 2), guest(0, Access.guestWrite, 0)],
-			...[writeProtect(0, 101, OpFlag.kpageGiven), replace(0, 101, 1), slot(0, 1, 101)],
-			...[operation("fault", GUEST, 0, 0, 1, Access.guestWrite, 0), writeProtect(0, 101)],
+			...[slot(0, 2), populate(0, 100, 2), guest(0, Access.guestWrite, 0), populate(1, 100, 1)],
+			...[writeProtect(1, 100, OpFlag.kpageGiven), replace(1, 100, 1), fork(1, 0, 100)],
+			...[operation("fault", GUEST, 0, 0, 1, Access.guestWrite, 0), writeProtect(0, 100)],
 		]);
 		const met = ({ violations }: StrategyReplay): unknown[] => violations.filter(({ agent }) => agent === "vm0 vcpu0");
 		expect(result.strategies.map((one) => met(one).length)).toEqual(STRATEGIES.map(() => 1));

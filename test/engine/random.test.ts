@@ -28,7 +28,7 @@ describe("on random worlds the engine equals the reference model", () => {
 		fc.assert(
 			fc.property(randomWorld, writing, chosen, (world, options, strategies) => {
 				const trace = openTrace(traceBytes(world.records, world.copiesRecorded, options));
-				const replay = { strategies, machine: world.machine, check: true, build };
+				const replay = { strategies, machine: world.machine, host: world.host, check: true, build };
 				expectEqual(replayTrace(trace, replay), referenceReplay(trace, replay));
 			}),
 			{ seed: SEED + build.length, numRuns: Math.ceil(WORLDS / 3) },

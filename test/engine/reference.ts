@@ -5,6 +5,7 @@ import { ReferenceModel } from "../../src/model/replay.js";
 import { modelState } from "../../src/model/state.js";
 import type { World } from "../../src/model/world.js";
 import { stateDigest } from "../../src/state.js";
+import { hostOf } from "../../src/trace/kvmhost.js";
 import type { TraceReader } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
 
@@ -28,12 +29,13 @@ export function exitRanges(worlds: readonly World[]): ReplayResult["ranges"] {
 }
 
 /** Replay a trace under each strategy by the reference model. */
-export function referenceReplay(trace: TraceReader, { strategies, machine }: ReplayOptions): Reference {
+export function referenceReplay(trace: TraceReader, { strategies, machine, ...options }: ReplayOptions): Reference {
 	const { l1, l2 } = machine.tlb;
 	const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
 	const { copiesRecorded } = trace.header;
 	const { guestLevels, hostLevels } = machine;
-	const models = strategies.map((strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded }));
+	const host = options.host ?? hostOf(trace.header.host);
+	const models = strategies.map((strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded, host }));
 	const now = (): BigUint64Array[] => models.map(({ world }) => world.counters.slice());
 	const begins: PhaseBegin[] = [];
 	let events = 0;

@@ -1,12 +1,14 @@
 // Random small worlds: one or two VMs on one or two mms whose records meet on few pages, in any order, well formed and not.
 import fc from "fast-check";
 import type { Machine } from "../../src/machine/machine.js";
-import { Access, AgentKind, type OperationName, OpFlag } from "../../src/trace/kinds.js";
+import { Access, AgentKind, MemslotFlag, type OperationName, OpFlag } from "../../src/trace/kinds.js";
+import { hostOf, type KvmHost } from "../../src/trace/kvmhost.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
 
 export interface RandomWorld {
 	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
 	readonly copiesRecorded: boolean;
+	readonly host: KvmHost;
 	readonly records: readonly TraceRecord[];
 }
 
@@ -180,7 +182,7 @@ function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	return [
 		fc
-			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(1, 2))
+			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(MemslotFlag.logDirty, MemslotFlag.readOnly))
 			.map(([agent, page, ...args]) => operation("memslot", agent, page, args)),
 		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(3)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
 		fc
@@ -189,8 +191,10 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 		of.device.map((agent) => operation("deviceDetach", agent, 0, [])),
 		// A slot and huge pages that are congruent, and some that are not.
 		fc
-			.tuple(of.vm, fc.constantFrom(0, 1, 512), fc.constantFrom(0, 1, 512), fc.constantFrom(512, 1024, 1030), fc.nat(1))
-			.map(([agent, page, gfn, pages, as]) => operation("memslot", agent, of.block + page, [3, as, of.gfnBlock + gfn, pages, 0])),
+			.tuple(of.vm, fc.constantFrom(0, 1, 512), fc.constantFrom(0, 1, 512), fc.constantFrom(512, 1024, 1030), fc.nat(1), fc.nat(1))
+			.map(([agent, page, gfn, pages, as, flags]) =>
+				operation("memslot", agent, of.block + page, [3, as, of.gfnBlock + gfn, pages, flags]),
+			),
 		fc
 			.tuple(of.mm, fc.constantFrom(0, 5, 512), fc.constantFrom(512, 600, 1024))
 			.map(([agent, page, pages]) => operation("populate", agent, of.block + page, [pages, 3])),
@@ -199,6 +203,63 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 			.map(([agent, phase, edge, label]) => operation("mark", agent, 0, [phase, edge, 0], label)),
 	];
 }
+
+/** What KVM does without the notifiers' ranges, and the flags of a slot going to and fro. */
+function kvm(of: Arbitraries, { hva, gfn }: Places): fc.Arbitrary<TraceRecord>[] {
+	return [
+		fc.tuple(of.mm, of.page, of.pages, fc.nat(2)).map(([agent, page, ...args]) => operation("age", agent, page, args)),
+		fc
+			.tuple(of.vm, fc.constantFrom(0, 0, 1, 3), fc.nat(1), fc.nat(PAGES), of.pages)
+			.map(([agent, ...args]) => operation("dirtyLog", agent, 0, args)),
+		of.vm.map((agent) => operation("kvmZapAll", agent, 0, [])),
+		// The slots of the preamble, logging or not.
+		fc
+			.tuple(of.vm, fc.nat(1), fc.nat(1))
+			.map(([agent, slot, flags]) =>
+				operation("memslot", agent, slot === 0 ? hva : hva + 2, slot === 0 ? [0, 0, gfn, PAGES, flags] : [1, 0, gfn + PAGES, 3, flags]),
+			),
+		fc
+			.tuple(of.vm, fc.constantFrom(512, 1024), fc.nat(1))
+			.map(([agent, pages, flags]) => operation("memslot", agent, of.block, [3, 0, of.gfnBlock, pages, flags])),
+	];
+}
+
+/** A slot of huge pages, read and written, logged and aged: what random records seldom line up. */
+function hugeScript(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
+	const vm = agentOf(AgentKind.vm, { vm: 0, mm: 0 });
+	const slot = (flags: number): TraceRecord => operation("memslot", vm, of.block, [3, 0, of.gfnBlock, 1024, flags]);
+	const touch = fc
+		.tuple(of.guest, fc.constantFrom(0, 1, 2, 511, 512), guestKind)
+		.map(([agent, at, access]): TraceRecord => ({ kind: "access", agent, access, page: of.gfnBlock + at }));
+	const some = fc.array(
+		fc.oneof(
+			{ weight: 4, arbitrary: touch },
+			fc.nat(2).map((young) => operation("age", agentOf(AgentKind.mm, { mm: 0 }), of.block + 1, [3, young])),
+			fc.constant(operation("dirtyLog", vm, 0, [3, 0, 0, 4])),
+		),
+		{ minLength: 1, maxLength: 4 },
+	);
+	return fc
+		.tuple(some, some, some)
+		.map(([a, b, c]) => [
+			...[0, 1].map((at) => operation("memslot", vm, 0, [at, 0, 0, 0, 0])),
+			operation("populate", agentOf(AgentKind.mm, { mm: 0 }), of.block, [1024, 3]),
+			slot(0),
+			...a,
+			slot(MemslotFlag.logDirty),
+			...b,
+			slot(0),
+			...c,
+		]);
+}
+
+const host: fc.Arbitrary<KvmHost> = fc
+	.record({
+		mmu: fc.oneof({ weight: 2, arbitrary: fc.constant<"tdp">("tdp") }, fc.constant<"legacy">("legacy")),
+		eptAd: fc.oneof({ weight: 2, arbitrary: fc.constant(true) }, fc.constant(false)),
+		pml: fc.boolean(),
+	})
+	.map((told) => hostOf(told));
 
 /** What most traces begin with: each VM's slot over its mm, an alias, its pages. */
 function preamble({ hva, gfn }: Places): fc.Arbitrary<TraceRecord[]> {
@@ -307,6 +368,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(mmOperations(of), 6),
 		single(sites(of), 6),
 		single(topology(of), 2),
+		single(kvm(of, where), 3),
 		{ weight: 7, arbitrary: burst(of) },
 		{ weight: 2, arbitrary: mergeScript(of) },
 		{ weight: 3, arbitrary: copyScript(of) },
@@ -314,8 +376,13 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 	return fc.record({
 		machine: machineOf(where.gfn >= 2 ** 31),
 		copiesRecorded: fc.boolean(),
+		host,
 		records: fc
-			.tuple(preamble(where), fc.array(piece, { maxLength: 60, size: "max" }))
-			.map(([first, pieces]) => [...first, ...pieces.flat()]),
+			.tuple(
+				preamble(where),
+				fc.oneof({ weight: 14, arbitrary: fc.constant<TraceRecord[]>([]) }, hugeScript(of)),
+				fc.array(piece, { maxLength: 60, size: "max" }),
+			)
+			.map(([first, script, pieces]) => [...first, ...script, ...pieces.flat()]),
 	});
 });

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { emptyHeader } from "../../src/trace/header.js";
 import type { Access, AgentKind } from "../../src/trace/kinds.js";
 import { FIRST_OBSERVATION } from "../../src/trace/kinds.js";
+import { MMUS } from "../../src/trace/kvmhost.js";
 import { OPERATION_BY_CODE, type OperationShape } from "../../src/trace/operations.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { Agent, TraceHeader, TraceRecord } from "../../src/trace/record.js";
@@ -103,6 +104,7 @@ export const header: fc.Arbitrary<TraceHeader> = fc.record({
 	access: fc.constantFrom("complete" as const, "inferred" as const, "none" as const),
 	copiesRecorded: fc.boolean(),
 	concurrent: fc.boolean(),
+	host: fc.record({ mmu: fc.constantFrom(...MMUS), eptAd: fc.boolean(), pml: fc.boolean() }, { requiredKeys: [] }),
 	losses: fc.array(fc.record({ name: fc.string(), count: fc.maxSafeNat() })),
 	warnings: fc.array(fc.string({ unit: "grapheme" })),
 	sources: fc.array(fc.record({ name: fc.string(), sha256: fc.string(), format: fc.string() })),

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { MMUS } from "../../src/trace/kvmhost.js";
 import { entries, header, sequenced, writerOptions, writeTo, writeToMemory } from "./arbitraries.js";
 import { decodeTrace, readPublished } from "./published.js";
 
@@ -25,7 +26,7 @@ it("header and index, by the published schema, equal what was written", () => {
 	fc.assert(
 		fc.property(entries, writerOptions, header, (list, options, facts) => {
 			const written = writeTo(path, list, options, facts);
-			const { losses, warnings, sources, strategyEvidence, vms, access, ...rest } = facts;
+			const { losses, warnings, sources, strategyEvidence, vms, access, host, ...rest } = facts;
 			const trace = decodeTrace(readFileSync(path));
 			expect(trace.header).toMatchObject({
 				...rest,
@@ -38,6 +39,9 @@ it("header and index, by the published schema, equal what was written", () => {
 				strategyEvidence,
 				access: ["none", "inferred", "complete"].indexOf(access),
 			});
+			const { mmu, ...bits } = host;
+			const known = { ...bits, ...(mmu === undefined ? {} : { mmu: MMUS.indexOf(mmu) + 1 }) };
+			if (Object.keys(host).length > 0) expect(trace.header).toMatchObject({ kvmHost: known });
 			const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
 			const index = trace.index as {
 				entries: number;
