@@ -14,7 +14,7 @@ export const PAGES = 1024;
 
 export const guest: Agent = { kind: AgentKind.guest, vm: 0, vcpu: 0, mm: 0, thread: 0 };
 export const second: Agent = { ...guest, vcpu: 1 };
-export const host: Agent = { ...guest, kind: AgentKind.host, thread: 1 };
+const host: Agent = { ...guest, kind: AgentKind.host, thread: 1 };
 export const mm: Agent = { ...guest, kind: AgentKind.mm };
 export const vm: Agent = { ...guest, kind: AgentKind.vm };
 
