@@ -191,8 +191,14 @@ function fault(agent: Agent, gfn: u64): void {
 function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	const last = rangeEnd(page, pages);
 	splitRange(mm, page, last);
-	if (state == 0) clearRange(mm, page, last);
-	else for (let at = page; at < last; at++) setPte(mm, at, state == 2 ? ZERO_PAGE : allocate(), state != 2);
+	// What is pinned a device has had faulted in already.
+	if (state == 0) clearRange(mm, page, last, true);
+	else {
+		for (let at = page; at < last; at++) {
+			const pte = pteOf(mm, at);
+			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) setPte(mm, at, state == 2 ? ZERO_PAGE : allocate(), state != 2);
+		}
+	}
 	if (state == 3) {
 		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) makeHuge(mm, at);
 	}
@@ -200,20 +206,21 @@ function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	settleFreed(canReuseFrames());
 }
 
-function clearRange(mm: Mm, page: u64, last: u64): void {
+function clearRange(mm: Mm, page: u64, last: u64, leavePinned: bool): void {
 	splitRange(mm, page, last);
 	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
 		let word = recordIn(mm.ptes, leafOf(mm.ptes, at), at);
 		for (; at < next; at++) {
-			clearPteAt(word);
+			const pte = load<u32>(word);
+			if (!leavePinned || (pte & Bit.present) == 0 || !isPinned(frameOf(pte))) clearPteAt(word);
 			word += 4;
 		}
 	}
 }
 
 function exit(mm: Mm): void {
-	clearRange(mm, 0, PAGE_LIMIT);
+	clearRange(mm, 0, PAGE_LIMIT, false);
 	comparePages(mm, 0, PAGE_LIMIT);
 	settleFreed(canReuseFrames());
 }

@@ -14,6 +14,7 @@ export interface CaptureOptions {
 	readonly events?: string | undefined;
 	readonly memslots?: string | undefined;
 	readonly overlay?: string | undefined;
+	readonly device?: readonly string[] | undefined;
 	readonly from?: string | undefined;
 	readonly kernel?: string | undefined;
 	readonly capturedStrategy?: string | undefined;
@@ -47,11 +48,12 @@ export async function importInto(
 	options: CaptureOptions,
 	writer: TraceWriter,
 ): Promise<{ header: TraceHeader; written: WrittenTrace }> {
-	const [{ importSources }, { readEventList }, { missingLogs, readFolder }, { parseOverlay }] = await Promise.all([
+	const [{ importSources }, { readEventList }, { missingLogs, readFolder }, { parseOverlay }, { parseDevice }] = await Promise.all([
 		import("../import/index.js"),
 		import("../import/eventlist.js"),
 		import("../import/folder.js"),
 		import("../import/overlay.js"),
+		import("../import/devices.js"),
 	]);
 	expectRelease(options.kernel);
 	const scratch = new Scratch();
@@ -75,6 +77,7 @@ export async function importInto(
 			strategy: options.capturedStrategy,
 			lenient: options.lenient === true,
 			overlay: options.overlay === undefined ? undefined : parseOverlay(options.overlay),
+			devices: (options.device ?? []).map(parseDevice),
 		};
 		const missing = await missingLogs(told);
 		const header = await importSources(told, writer);

@@ -18,6 +18,7 @@ import { expectOwnOutputs } from "./overwrite.js";
 interface ImportOptions extends VoiceOptions, CaptureOptions {
 	readonly output: string;
 	readonly access?: string[];
+	readonly device?: string[];
 	readonly json?: boolean;
 	readonly codec: CodecName;
 	readonly pages: PageEncoding;
@@ -38,6 +39,7 @@ export function define(command: Command): void {
 		.option("--events <file>", "definitions of the capture's probes (kprobe_events), or events.txt")
 		.option("--memslots <file>", "memslots by hand, where the capture does not record them")
 		.option("--overlay <spec>", "KSM events made up over an access stream: ksm:duplicates=0.4,…")
+		.option("--device <spec>", "a device that no capture shows: pinned, sva:entries=64, mirror:FIRST-END; once for each", gather)
 		.option("--kernel <release>", "kernel release that was captured")
 		.option("--captured-strategy <name>", "strategy that the captured kernel ran, instead of what its events show")
 		.addOption(new Option("--codec <codec>", "compression of the blocks").choices(["none", "deflate-raw", "zstd"]).default("none"))

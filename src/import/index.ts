@@ -6,6 +6,7 @@ import { type CaptureInput, importCapture } from "./capture.js";
 import type { BlockSink } from "./causeblock.js";
 import type { DamagedEvents } from "./damaged.js";
 import { type Detected, detect, EVENT_FORMATS, HEAD_BYTES } from "./detect.js";
+import { DeviceSink, type DeviceSpec, Devices } from "./devices.js";
 import type { RecordSink } from "./emit.js";
 import type { EventBatch, KernelEvent } from "./event.js";
 import { openSource } from "./formats.js";
@@ -38,6 +39,8 @@ export interface ImportOptions {
 	readonly lenient: boolean;
 	/** KSM events made up over an access stream. */
 	readonly overlay?: OverlaySpec | undefined;
+	/** Devices that no capture shows. */
+	readonly devices?: readonly DeviceSpec[] | undefined;
 }
 
 /** All names that --from takes. */
@@ -58,6 +61,15 @@ async function formatOf(path: string, from: string | undefined): Promise<Detecte
  * @throws UsageError, BadInputError (unknown, damaged or contradictory input), LimitError
  */
 export async function importSources(options: ImportOptions, sink: RecordSink & BlockSink): Promise<TraceHeader> {
+	const specs = options.devices ?? [];
+	if (specs.length === 0) return await importWith(options, sink, undefined);
+	const devices = new Devices(specs);
+	const header = await importWith(options, new DeviceSink(sink, devices), devices);
+	header.warnings.push(devices.warning);
+	return header;
+}
+
+async function importWith(options: ImportOptions, sink: RecordSink & BlockSink, devices: Devices | undefined): Promise<TraceHeader> {
 	const [first] = options.sources;
 	if (first === undefined) throw new UsageError("no source", { where: "import" });
 	const sources: EventSource[] = [];
@@ -69,7 +81,7 @@ export async function importSources(options: ImportOptions, sink: RecordSink & B
 		}
 		if (detected.kind === "events") sources.push(openSource(detected.format, path, options.lenient));
 		else if (options.sources.length === 1)
-			return await importStream(detected.format, path, sink, { lenient: options.lenient, overlay: options.overlay });
+			return await importStream(detected.format, path, sink, { lenient: options.lenient, overlay: options.overlay, devices });
 		else throw new UsageError(`an access stream (${detected.format.name}) cannot be merged with other sources`, { where: path });
 	}
 	if (options.overlay !== undefined)

@@ -7,6 +7,7 @@ import { readBytes } from "./bytes.js";
 import type { BlockSink } from "./causeblock.js";
 import { ChampSimRecords, looksLikeChampSim } from "./champsim.js";
 import { DamonLines, looksLikeDamon } from "./damon.js";
+import type { Devices } from "./devices.js";
 import type { SourceDigest } from "./input.js";
 import { LackeyLines, looksLikeLackey } from "./lackey.js";
 import { type OverlaySpec, overlayText } from "./overlay.js";
@@ -120,6 +121,7 @@ export const STREAM_FORMATS: readonly StreamFormat[] = [LACKEY, QEMU_PLUGIN, DAM
 export interface StreamOptions {
 	readonly lenient: boolean;
 	readonly overlay?: OverlaySpec | undefined;
+	readonly devices?: Devices | undefined;
 }
 
 /**
@@ -136,10 +138,10 @@ export async function importChunks(
 	bytes: (path: string, digest: SourceDigest) => AsyncIterable<Uint8Array>,
 	path: string,
 	sink: BlockSink,
-	{ lenient, overlay }: StreamOptions,
+	{ lenient, overlay, devices }: StreamOptions,
 ): Promise<TraceHeader> {
 	const source: SourceDigest = { name: "", sha256: "" };
-	const vm = new StreamVm(sink, overlay, format.timed);
+	const vm = new StreamVm(sink, overlay, format.timed, devices);
 	const { parser, tell } = format.read(vm, { path, lenient });
 	for await (const chunk of bytes(path, source)) parser.push(chunk);
 	parser.end();

@@ -4,6 +4,7 @@ import { LimitError } from "../errors.js";
 import { Access, AgentKind } from "../trace/kinds.js";
 import type { Agent } from "../trace/record.js";
 import { type BlockSink, CauseBlocks } from "./causeblock.js";
+import type { Devices } from "./devices.js";
 import { KsmOverlay, type OverlaySpec } from "./overlay.js";
 import { TouchedPages } from "./touchedpages.js";
 
@@ -40,7 +41,10 @@ export class StreamVm {
 	crossing = 0;
 	accesses = 0;
 
-	constructor(sink: BlockSink, overlay: OverlaySpec | undefined, timed = false) {
+	readonly #devices: Devices | undefined;
+
+	constructor(sink: BlockSink, overlay: OverlaySpec | undefined, timed = false, devices?: Devices) {
+		this.#devices = devices;
 		this.#causes = new CauseBlocks(sink, timed);
 		this.overlay =
 			overlay === undefined
@@ -113,7 +117,10 @@ export class StreamVm {
 				throw new LimitError(`the stream touches more than ${MAX_SLOTS} regions of 64 MiB: more memslots than KVM takes`);
 			this.#slots.add(slot);
 			const first = slot * SLOT_PAGES;
-			this.#causes.operation(VM_AGENT, "memslot", first, [id, 0, first, SLOT_PAGES, 0]);
+			const args = [id, 0, first, SLOT_PAGES, 0];
+			this.#causes.operation(VM_AGENT, "memslot", first, args);
+			for (const attachment of this.#devices?.follow({ agent: VM_AGENT, page: first, args }) ?? [])
+				this.#causes.operation(attachment.agent, attachment.name, attachment.page, attachment.args);
 		}
 		if (access !== Access.guestWrite) this.#causes.operation(MM_AGENT, "populate", page, [1, FILLED]);
 	}

@@ -208,6 +208,8 @@ export class ReferenceModel {
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
 		for (let at = page; at < page + pages; at++) {
 			mm.split(at, 1);
+			// A device has had it faulted in already.
+			if (isPinned(mm.get(at)?.frame)) continue;
 			if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
 			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
 			else mm.clear(at);

@@ -1,5 +1,5 @@
 // One record as a line: text for people, JSON for programs.
-import { Access, AgentKind, Operation, Point } from "../trace/kinds.js";
+import { Access, AgentKind, DeviceKind, Operation, Point } from "../trace/kinds.js";
 import type { Agent, TraceRecord } from "../trace/record.js";
 import type { Sequenced } from "../trace/records.js";
 
@@ -29,6 +29,7 @@ function argumentsOf(record: Extract<TraceRecord, { kind: "operation" }>): Recor
 		const value = record.args[at] ?? 0;
 		if (name === "access") named[name] = nameOf(Access, value);
 		else if (name === "point") named[name] = nameOf(Point, value);
+		else if (name === "device") named[name] = nameOf(DeviceKind, value);
 		else if (record.text !== undefined && (name === "label" || name === "name")) named[name] = record.text;
 		else named[name] = value;
 	});

@@ -27,6 +27,7 @@ export function rangeFlaw(record: TraceRecord): string | undefined {
 		case "mmio":
 		case "exit":
 		case "mark":
+		case "deviceDetach":
 		case "unpin":
 			return undefined;
 		case "mremap": {
