@@ -3,9 +3,9 @@ import { shareContent } from "./contents";
 import { countAll } from "./counters";
 import { allocate, becomeKsm, clearBit, FrameBit, isPinned, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
-import { flushThreads } from "./host";
+import { emptyThreads } from "./host";
 import { splitRange } from "./huge";
-import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
+import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { canProtect, changePte, clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
@@ -126,7 +126,7 @@ export function apply(op: Operation): void {
 		setPte(mm, page, newFrame, false);
 	} else applyRange(op);
 	// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns (1.9).
-	if (kind == Kind.fork) flushThreads(mm, page, NODE_ENTRIES);
+	if (kind == Kind.fork) emptyThreads(mm);
 }
 
 function applyRange(op: Operation): void {

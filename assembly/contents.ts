@@ -98,6 +98,11 @@ export function sameContent(a: u32, b: u32, strategy: u32): bool {
 	return a == b || (content != 0 && content == classOf(b, strategy));
 }
 
+/** Content that no other frame has. */
+export function hasOwnContent(frame: u32, strategy: u32): bool {
+	return classOf(frame, strategy) == 0;
+}
+
 /** A store: from now on the content is the frame's own. */
 // @ts-ignore: decorator
 @inline

@@ -10,7 +10,7 @@ let common: usize = 0;
 let own: usize = 0;
 let totals: usize = 0;
 let strategies: u32 = 0;
-let referencesPerWalk: u64 = 0;
+export let referencesPerWalk: u64 = 0;
 
 /** Guest accesses that the event loop took itself, and how many of those missed the first look at a strategy's TLB (one u64 a strategy). */
 export let fastAccesses: u64 = 0;
@@ -79,7 +79,9 @@ export function settle(): usize {
 		const l1Hit = to + (Counter.tlb_l1Hit << 3);
 		store<u64>(l1Hit, load<u64>(l1Hit) + hits);
 		const walks = load<u64>(to + (Counter.walk_count << 3));
-		store<u64>(to + (Counter.walk_memoryReferences << 3), walks * referencesPerWalk);
+		// Walks count what they took otherwise, which may be less.
+		const taken = to + (Counter.walk_memoryReferences << 3);
+		store<u64>(taken, load<u64>(taken) + walks * referencesPerWalk);
 	}
 	return totals;
 }

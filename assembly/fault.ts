@@ -17,10 +17,10 @@ import { prefetch } from "./prefetch";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
-import { flush } from "./tlb";
+import { emptyTlb } from "./steps";
 import { translate } from "./walk";
 import { openWindows } from "./windows";
-import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, tlbOf, Vcpu, Vm, vcpuState, vmState } from "./world";
+import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
@@ -53,7 +53,7 @@ function accessOffset(access: u32): i32 {
  */
 function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, access: u32): void {
 	const state = vcpuState(vcpu, strategy);
-	if (state.flushRequested) flush(tlbOf(vcpu, strategy));
+	if (state.flushRequested) emptyTlb(vcpu, strategy);
 	state.flushRequested = false;
 	const write = isWrite(access);
 	const present0 = (spte0 & Bit.present) != 0;

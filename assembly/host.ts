@@ -2,62 +2,32 @@
 // None of it depends on a strategy.
 
 import { writeContent, writeContentAll } from "./contents";
-import { countAll } from "./counters";
+import { countAll, countAllBy } from "./counters";
 import { breakOrReuse } from "./cow";
-import { giveUp } from "./failure";
-import { Counter, Failure } from "./generated/constants";
-import { Bit, PteBit } from "./layout";
+import { Counter, MachineWord } from "./generated/constants";
+import { isHuge } from "./huge";
+import { Bit, FRAME_MASK, NODE_ENTRIES, PteBit } from "./layout";
+import { findRecord } from "./pagetable";
 import { changePte, frameOf, populateNone, pteOf, writingAllowed } from "./primary";
+import { forgetAll, pscHits, references, walkNative } from "./psc";
 import { spteFor } from "./spte";
-import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { fill, flush, flushPage, hitLevel, lookup, spanOfSets, taggedPages } from "./tlb";
+import { fill, flush, flushPage, flushRange, hitLevel, hostFlushPages, lookup, machineWord } from "./tlb";
 import { deferStore } from "./windows";
 import { allStrategies, exists, HostThread, Mm, threadTlb } from "./world";
-
-/**
- * Regions of host address space by order of their use. A TLB tag has 32 bits above the set's index, which a geometry of few sets does not give
- * to a 36-bit hva page. So the pages of a region, whose size every number of sets divides, are moved down to where the n-th region would be.
- */
-const regions = changetype<Table>(memory.data(<i32>TABLE_BYTES));
-let regionPages: u64 = 1;
-let regionCount: u32 = 0;
-let lastRegion: u64 = 0;
-let lastShift: u64 = 0;
-
-export function resetHost(): void {
-	resetTable(regions);
-	regionCount = 0;
-	lastRegion = 0xffff_ffff_ffff_ffff;
-	const span = spanOfSets();
-	regionPages = ((((1 as u64) << 24) + span - 1) / span) * span;
-}
-
-/** The page under which a TLB knows an hva page: another number, in the same sets. */
-function taggedPage(page: u64): u64 {
-	const region = page / regionPages;
-	if (region != lastRegion) {
-		let index = get(regions, region);
-		if (index == 0) {
-			index = ++regionCount;
-			if (<u64>index * regionPages > taggedPages) giveUp(Failure.hostRegions, index);
-			set(regions, region, index);
-		}
-		lastRegion = region;
-		lastShift = (region - (<u64>index - 1)) * regionPages;
-	}
-	return page - lastShift;
-}
 
 export function hostAccess(thread: HostThread, page: u64, write: bool, hint: u32): void {
 	const mm = thread.mm;
 	const tlb = threadTlb(thread);
-	const tagged = taggedPage(page);
-	lookup(tlb, tagged, write ? 1 : 0);
+	lookup(tlb, page, write ? 1 : 0, 0);
 	const level = hitLevel;
 	countAll(level == 1 ? Counter.hostTlb_l1Hit : Counter.hostTlb_l1Miss);
 	if (level == 2) countAll(Counter.hostTlb_l2Hit);
 	if (level == 0) {
 		countAll(Counter.hostTlb_l2Miss);
+		walkNative(tlb.psc, page, machineWord(MachineWord.hostLevels), isHuge(mm, page) ? 2 : 1);
+		countAll(Counter.hostWalk_count);
+		countAllBy(Counter.hostWalk_memoryReferences, references);
+		countAllBy(Counter.hostWalk_pscHits, pscHits);
 		const pte = pteOf(mm, page);
 		if ((pte & Bit.present) == 0) {
 			countAll(Counter.hostFaults);
@@ -68,8 +38,9 @@ export function hostAccess(thread: HostThread, page: u64, write: bool, hint: u32
 		}
 		const now = pteOf(mm, page);
 		if ((now & Bit.present) == 0 || (write && (now & Bit.writable) == 0)) return;
-		flushPage(tlb, tagged);
-		fill(tlb, tagged, spteFor(now, 0));
+		flushPage(tlb, page);
+		if (isHuge(mm, page)) fill(tlb, page, spteFor(now & allPtes(mm, page), 0), true);
+		else fill(tlb, page, spteFor(now, 0), false);
 	}
 	if (!write) return;
 	const pte = pteOf(mm, page);
@@ -80,10 +51,27 @@ export function hostAccess(thread: HostThread, page: u64, write: bool, hint: u32
 	else for (let rest = allStrategies & ~deferred; rest != 0; rest &= rest - 1) writeContent(frameOf(pte), ctz(rest));
 }
 
-/** flush_tlb_page or flush_tlb_range: every CPU of the mm. */
+/** The rights that all PTEs of a huge PMD have. */
+function allPtes(mm: Mm, page: u64): u32 {
+	const first = findRecord(mm.ptes, page & ~(<u64>NODE_ENTRIES - 1));
+	let all = load<u32>(first);
+	for (let index: usize = 1; index < NODE_ENTRIES; index++) all &= load<u32>(first + (index << 2));
+	return all | FRAME_MASK;
+}
+
+/** flush_tlb_range: every CPU of the mm, page by page where these are few. INVLPG takes all paging-structure entries along. */
 export function flushThreads(mm: Mm, page: u64, pages: u64): void {
-	for (let thread = mm.firstThread; exists(thread); thread = thread.next) {
-		if (pages == 1) flushPage(threadTlb(thread), taggedPage(page));
-		else flush(threadTlb(thread));
+	if (pages - 1 >= hostFlushPages) {
+		emptyThreads(mm);
+		return;
 	}
+	for (let thread = mm.firstThread; exists(thread); thread = thread.next) {
+		const tlb = threadTlb(thread);
+		if (tlb.psc != 0) forgetAll(tlb.psc);
+		countAllBy(Counter.hostTlb_flushed, flushRange(tlb, page, page + pages));
+	}
+}
+
+export function emptyThreads(mm: Mm): void {
+	for (let thread = mm.firstThread; exists(thread); thread = thread.next) countAllBy(Counter.hostTlb_flushed, flush(threadTlb(thread)));
 }

@@ -9,7 +9,8 @@ import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./page
 import { pteOf, setPte, writingAllowed } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
 import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
-import { begin, commit, end, flushVcpus, wholeOperation } from "./steps";
+import { begin, commit, dropFromVcpus, end, flushVcpus, wholeOperation } from "./steps";
+import { rangedFlush } from "./tlb";
 import { Mm, rootOf, Vcpu, Vm } from "./world";
 
 /** Of a zap that no call site made. */
@@ -71,7 +72,7 @@ export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: us
 		// A 2 MiB leaf where a table is needed is zapped (kvm_tdp_mmu_map).
 		if (isHugeLeaf(leaf, strategy)) {
 			zapHugeLeaf(root, leaf, strategy, Cause.other, NO_SITE);
-			flush(vm, strategy);
+			flush(vm, strategy, addressSpace, firstOf(gfn));
 		}
 		const old = load<u32>(at);
 		if (replaceLeaf(vcpu, strategy, gfn, old, pte, true)) handOver(strategy, old);
@@ -82,11 +83,14 @@ export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: us
 	if (replaceLeaf(vcpu, strategy, gfn, load<u32>(at), pte, isHugeLeaf(leaf, strategy))) handOver(strategy, allOf(root, leaf, strategy));
 	else if (!isHugeLeaf(leaf, strategy)) handOverTable(root, leaf, strategy);
 	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level, mmu_set_spte).
-	if (hasLeafTable(leaf, strategy)) flush(vm, strategy);
+	if (hasLeafTable(leaf, strategy)) flush(vm, strategy, addressSpace, first);
 	const bit: u32 = 1 << strategy;
+	const ptes = findRecord(vm.mm.ptes, firstOf(page));
+	// Other pages under a leaf that stands: no kernel does that (__handle_changed_spte is a BUG there), a trace that populates over pages does.
+	if (isHugeLeaf(leaf, strategy) && hasMoved(root, leaf, strategy, ptes)) flushVcpus(vm, strategy);
 	store<u32>(leaf, load<u32>(leaf) & ~bit);
 	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) | bit, HUGE_LEAVES);
-	fillHugeLeaf(root, leaf, strategy, findRecord(vm.mm.ptes, firstOf(page)), rights);
+	fillHugeLeaf(root, leaf, strategy, ptes, rights);
 	return true;
 }
 
@@ -97,7 +101,7 @@ export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: us
 function replaceLeaf(vcpu: Vcpu, strategy: u32, gfn: u64, old: u32, pte: u32, sameLevel: bool): bool {
 	count(strategy, (old & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
 	if (!sameLevel || (old & Bit.present) == 0 || ((old ^ pte) & FRAME_MASK) == 0) return false;
-	if (legacyMmu) flush(vcpu.vm, strategy);
+	if (legacyMmu) flushAll(vcpu.vm, strategy);
 	else noteChangedPage(vcpu, strategy, gfn);
 	return true;
 }
@@ -135,7 +139,25 @@ function fillHugeLeaf(root: Root, leaf: usize, strategy: u32, ptes: usize, right
 	}
 }
 
-function flush(vm: Vm, strategy: u32): void {
+/** Whether the leaf has another page than the PTEs somewhere. */
+function hasMoved(root: Root, leaf: usize, strategy: u32, ptes: usize): bool {
+	const stride = (<usize>root.words) << 2;
+	let record = recordIn(root, leaf, 0) + ((<usize>strategy) << 2);
+	for (let index: usize = 0; index < NODE_ENTRIES; index++) {
+		if (((load<u32>(record) ^ load<u32>(ptes + (index << 2))) & FRAME_MASK) != 0) return true;
+		record += stride;
+	}
+	return false;
+}
+
+function flushAll(vm: Vm, strategy: u32): void {
 	count(strategy, Counter.flush_guestTlb);
 	flushVcpus(vm, strategy);
+}
+
+/** For the 2 MiB from `first` on. */
+function flush(vm: Vm, strategy: u32, addressSpace: u32, first: u64): void {
+	count(strategy, Counter.flush_guestTlb);
+	if (rangedFlush) dropFromVcpus(vm, strategy, addressSpace, first, first + NODE_ENTRIES);
+	else flushVcpus(vm, strategy);
 }

@@ -9,16 +9,16 @@ import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
 import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
-import { resetHost } from "./host";
 import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
 import { argument, resetOperations } from "./operations";
 import { resetOracle } from "./oracle";
+import { setPsc } from "./psc";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { reservePrograms, startSteps } from "./steps";
-import { setGeometry } from "./tlb";
+import { machineWords, setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
 import { keptViolations, listOfViolations } from "./violations";
 import { resetWindows } from "./windows";
@@ -53,10 +53,15 @@ export function host(flags: u32): void {
 	setHost(flags);
 }
 
-/** The programs are in place. Sets and ways of the TLBs' levels. */
-export function start(sets1: u32, ways1: u32, sets2: u32, ways2: u32): void {
-	setGeometry(sets1, ways1, sets2, ways2);
-	resetHost();
+/** Where the words go that tell the machine (MachineWord). */
+export function machine(): usize {
+	return machineWords();
+}
+
+/** Programs and machine are in place. */
+export function start(): void {
+	setPsc();
+	setGeometry();
 	startSteps();
 }
 

@@ -17,7 +17,8 @@
 //	                                                               used since (A). Without A/D bits an SPTE without A is an access-track one
 //	      | L 1 | 0 .. | site + 1: 6 | cause 6 | 0 6 |             absent: why, as the cause of the vmexit that follows; 0 = never touched.
 //	         31    30..18 17..12        11..6  5..0                  L: its zap is in the log
-//	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note
+//	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note;
+//	                                                               an entry of 2 MiB has no frame
 //	frame | mapcount 24 | 0 2 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
 
 import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
@@ -105,8 +106,3 @@ export const HUGE_LEAVES: usize = 4;
 // @ts-ignore: decorator
 @inline
 export const PROGRAM_BYTES: usize = OPERATION_KINDS * STEP_LIST_BYTES;
-
-/** A tag that no page has. */
-// @ts-ignore: decorator
-@inline
-export const NO_TAG: u32 = 0xffff_ffff;

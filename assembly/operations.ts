@@ -35,7 +35,6 @@ import { clearPteAt, frameOf, populateNone, pteOf, setPte, writingAllowed } from
 import { isBeyond, prepareMove } from "./sites";
 import { begin, closeOperation, commit, end, Operation, openOperation, wholeOperation } from "./steps";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { taggedPages } from "./tlb";
 import { bad, cursor, readVarint, startReading } from "./varint";
 import { allStrategies, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
 
@@ -100,8 +99,10 @@ export function access(agent: Agent, kind: u32, page: u64, hint: u32, at: u32): 
 	const write = isWrite(kind);
 	if (agent.kind == AgentKind.guest) {
 		countAll(write ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
-		if (agent.vcpu == 0) agent.vcpu = changetype<usize>(vcpuFor(agent));
-		guestAccess(changetype<Vcpu>(agent.vcpu), page, kind, hint, allStrategies);
+		const vcpu = agent.vcpu == 0 ? vcpuFor(agent) : changetype<Vcpu>(agent.vcpu);
+		// Pages beyond what tags hold (and what a memslot can have) are never looked up in a TLB.
+		if (agent.base < PAGE_LIMIT) agent.vcpu = changetype<usize>(vcpu);
+		guestAccess(vcpu, page, kind, hint, allStrategies);
 	} else if (agent.kind == AgentKind.host) {
 		countAll(write ? Counter.accesses_hostWrite : Counter.accesses_hostRead);
 		if (page >= PAGE_LIMIT) return refuse(Failure.pageLimit, page, at);
@@ -254,7 +255,7 @@ function memslot(agent: Agent, page: u64, at: u32): bool {
 	if (argument(1) > 1) return refuse(Failure.addressSpace, argument(1), at);
 	if (pages != 0) {
 		if (page + pages > PAGE_LIMIT) return refuse(Failure.pageLimit, page + pages, at);
-		if (gfn + pages > min<u64>(PAGE_LIMIT, taggedPages)) return refuse(Failure.pageLimit, gfn + pages, at);
+		if (gfn + pages > PAGE_LIMIT) return refuse(Failure.pageLimit, gfn + pages, at);
 	}
 	const readOnly = (flags & MemslotFlag.readOnly) != 0;
 	const logDirty = (flags & MemslotFlag.logDirty) != 0;

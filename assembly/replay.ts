@@ -9,9 +9,10 @@ import { Bit, TlbBit } from "./layout";
 import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
 import { access, argument, code, operate } from "./operations";
 import { suspect } from "./oracle";
-import { l1Bytes, l1SetBytes, l1Sets, l1Shift, l1Ways, setIndex, tagOf, toFront } from "./tlb";
+import { anyHuge, hitsHuge, hitsWide, l1Bytes, l1Shape } from "./tlb";
 import { judge, touch } from "./touch";
-import { setEvent, strategies, Vcpu } from "./world";
+import { isNarrow, LINE_ORDER, matchesWith } from "./ways";
+import { setEvent, strategies, tlbOf, Vcpu } from "./world";
 
 /** The next record of the block, and its number in the trace. */
 export let next: u32 = 0;
@@ -27,20 +28,10 @@ export function startBlock(sequence: u64): void {
 	argumentCursor = argumentAt;
 }
 
-/** Whether an access hits the first level of a TLB, with the right and nothing to note; the entry is then the first of its set. */
-// @ts-ignore: decorator
-@inline
-function hits(at: usize, ways: u32, tag: u32, need: u32): bool {
-	const entries = at + ((<usize>ways) << 2);
-	if (load<u32>(at) == tag) return (load<u32>(entries) & need) == need;
-	for (let way: u32 = 1; way < ways; way++) {
-		if (load<u32>(at + ((<usize>way) << 2)) != tag) continue;
-		const entry = load<u32>(entries + ((<usize>way) << 2));
-		if ((entry & need) != need) return false;
-		toFront(at, ways, way, tag, entry);
-		return true;
-	}
-	return false;
+/** A first level that is not one cache line a set, or a 2 MiB entry: out of line. */
+function hitsOtherwise(vcpu: Vcpu, strategy: u32, at: usize, page: u64, need: u32, narrow: bool): bool {
+	if (!narrow && hitsWide(at, page, need)) return true;
+	return anyHuge && hitsHuge(tlbOf(vcpu, strategy), page, need);
 }
 
 /** From `next` on: Stop.end at the block's end (or before `limit`), Stop.mark behind a mark that begins a phase, Stop.failure at a record that cannot be. */
@@ -48,6 +39,11 @@ export function replay(): u32 {
 	const count = limit;
 	const stride = l1Bytes;
 	const lanes = strategies;
+	const narrow = isNarrow(l1Shape);
+	const sets = l1Shape.sets;
+	const shift = l1Shape.shift;
+	const table = l1Shape.table;
+	const setBytes = l1Shape.setBytes;
 	let index = next;
 	let accesses: u64 = 0;
 	let writes: u64 = 0;
@@ -83,11 +79,16 @@ export function replay(): u32 {
 		writes += write;
 		// Entries are present; a store also needs the right, and content that is known to be the frame's own.
 		const need: u32 = Bit.present | (write * (Bit.writable | TlbBit.ownContent));
-		const tag = tagOf(page, l1Sets, l1Shift);
-		let at = vcpu.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes;
+		const index1: usize = shift >= 0 ? <usize>page & (((<usize>1) << shift) - 1) : <usize>(page % sets);
+		const tag = <u32>(shift >= 0 ? page >> shift : page / sets) + 1;
+		let at = vcpu.l1 + index1 * setBytes;
 		let missed = vcpu.pending | suspect;
 		for (let strategy: u32 = 0; strategy < lanes; strategy++) {
-			if (((missed >> strategy) & 1) == 0 && !hits(at, l1Ways, tag, need)) missed |= 1 << strategy;
+			if (((missed >> strategy) & 1) == 0) {
+				const way: u32 = narrow ? matchesWith(at, tag, need) : 0;
+				if (way != 0) store<u8>(at, load<u8>(table + ((<usize>load<u8>(at, LINE_ORDER)) << 4) + way), LINE_ORDER);
+				else if ((narrow && !anyHuge) || !hitsOtherwise(vcpu, strategy, at, page, need, narrow)) missed |= 1 << strategy;
+			}
 			at += stride;
 		}
 		if (missed == 0) continue;

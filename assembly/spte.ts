@@ -111,6 +111,18 @@ export function isHugeLeaf(leaf: usize, strategy: u32): bool {
 	return ((load<u32>(leaf, HUGE_LEAVES) >> strategy) & 1) != 0;
 }
 
+/** What a TLB may keep of all entries of a 2 MiB leaf. */
+export function cachedOfLeaf(root: Root, leaf: usize, strategy: u32): u32 {
+	const stride = (<usize>root.words) << 2;
+	let record = leaf + root.header + ((<usize>strategy) << 2);
+	let all: u32 = u32.MAX_VALUE;
+	for (let index: u32 = 0; index < NODE_ENTRIES && (all & Bit.writable) != 0; index++) {
+		all &= cachedOf(load<u32>(record));
+		record += stride;
+	}
+	return all | FRAME_MASK;
+}
+
 /** A 2 MiB leaf that overlaps a range is zapped whole (3.2). */
 export function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, site: u32): void {
 	const stride = (<usize>root.words) << 2;
@@ -166,14 +178,22 @@ export function zapRun(vm: Vm, run: Run, strategy: u32, cause: u32, site: u32): 
 	return zapRange(rootOf(vm, run.addressSpace), run.gfn, run.gfn + run.pages, strategy, cause, site);
 }
 
+/** gfns that the last zapRange took SPTEs of: its own, and those of 2 MiB leaves that reach beyond. */
+export let reachStart: u64 = 0;
+export let reachEnd: u64 = 0;
+
 export function zapRange(root: Root, gfn: u64, end: u64, strategy: u32, cause: u32, site: u32): u64 {
 	let zapped: u64 = 0;
+	reachStart = gfn;
+	reachEnd = end;
 	const stride = (<usize>root.words) << 2;
 	for (let at = nextPresent(root, gfn, end); at < end; at = nextPresent(root, at, end)) {
 		const next = leafEnd(at, end);
 		const leaf = leafOf(root, at);
 		if (isHugeLeaf(leaf, strategy)) {
 			zapHugeLeaf(root, leaf, strategy, cause, site);
+			reachStart = min<u64>(reachStart, at & ~(<u64>NODE_ENTRIES - 1));
+			reachEnd = max<u64>(reachEnd, (at | (NODE_ENTRIES - 1)) + 1);
 			zapped++;
 			at = next;
 			continue;

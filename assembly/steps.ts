@@ -2,7 +2,7 @@
 // 1.14, 3.2, 3.4, 10.1). An operation is open from its begin to its end; a list is cut at the page-table lock: up to range-start is the
 // begin, lock to unlock the commit, range-end and later the end. The primary page table changes once, for all strategies.
 import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
-import { count, countAll, siteCounter } from "./counters";
+import { count, countAll, countBy, siteCounter } from "./counters";
 import { Device, firstDevice, isBracketed, mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
 import { hold, release, settleFreed } from "./frames";
 import {
@@ -25,13 +25,14 @@ import { logging, logZap } from "./log";
 import { canReuseFrames, compareCollected, comparePages, settleOperation, suspectOne } from "./oracle";
 import { findRecord, leafOf, makeRecord } from "./pagetable";
 import { pteOf } from "./primary";
+import { forget } from "./psc";
 import { Extent, finishSite } from "./sites";
 import { collect, Hit, hitAt, hitCount, isReadOnly, logsDirty, runAt } from "./slots";
-import { countPresent, handOver, hasLeafTable, isHugeLeaf, makeSpte, zap, zapRun } from "./spte";
-import { flush } from "./tlb";
+import { countPresent, handOver, hasLeafTable, isHugeLeaf, makeSpte, reachEnd, reachStart, zap, zapRun } from "./spte";
+import { flush, flushRange, rangedFlush } from "./tlb";
 import { violateSpte } from "./violations";
 import { closeWindow, noteOpen } from "./windows";
-import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vm, vcpuState, vmState } from "./world";
+import { exists, Mm, mmOf, rootOf, strategies, tlbOf, Vcpu, Vm, vcpuState, vmState } from "./world";
 
 /** An operation from its begin to its end. Behind it, for each strategy, how often its list has begun a KVM bracket (u32). */
 @unmanaged
@@ -399,8 +400,13 @@ function invalidateStart(op: Operation, strategy: u32): void {
 function zapHit(op: Operation, strategy: u32, hit: Hit): void {
 	const cause = causeOfKind(op.kind);
 	let zapped: u64 = 0;
-	for (let run: u32 = 0; run < hit.runs; run++) zapped += zapRun(hit.vm, runAt(hit.firstRun + run), strategy, cause, op.kind);
-	if (zapped != 0) flushGuest(hit.vm, strategy, op.kind);
+	for (let index: u32 = 0; index < hit.runs; index++) {
+		const run = runAt(hit.firstRun + index);
+		const some = zapRun(hit.vm, run, strategy, cause, op.kind);
+		zapped += some;
+		if (some != 0 && rangedFlush) dropFromVcpus(hit.vm, strategy, run.addressSpace, reachStart, reachEnd);
+	}
+	if (zapped != 0) flushGuestRange(hit.vm, strategy, op.kind);
 }
 
 /** kvm_mmu_invalidate_begin. */
@@ -423,11 +429,20 @@ function causeOfKind(kind: u32): u32 {
 	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
 }
 
-/** kvm_flush_remote_tlbs (3.8). */
+/** kvm_flush_remote_tlbs (3.8): the whole VM. */
 export function flushGuest(vm: Vm, strategy: u32, site: u32): void {
 	count(strategy, Counter.flush_guestTlb);
 	count(strategy, siteCounter(site, SiteCounter.flushes));
 	flushVcpus(vm, strategy);
+}
+
+/** The same for a range: where the host flushes by range, what it is for has been dropped already. */
+function flushGuestRange(vm: Vm, strategy: u32, site: u32): void {
+	if (!rangedFlush) flushGuest(vm, strategy, site);
+	else {
+		count(strategy, Counter.flush_guestTlb);
+		count(strategy, siteCounter(site, SiteCounter.flushes));
+	}
 }
 
 /** The same, but each vCPU does it at its next exit: until then its TLB holds what the SPTEs no longer do. */
@@ -439,7 +454,22 @@ function requestFlush(vm: Vm, strategy: u32, site: u32): void {
 }
 
 export function flushVcpus(vm: Vm, strategy: u32): void {
-	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) flush(tlbOf(vcpu, strategy));
+	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) emptyTlb(vcpu, strategy);
+}
+
+/** A vCPU loses all that it holds of its VM. */
+export function emptyTlb(vcpu: Vcpu, strategy: u32): void {
+	countBy(strategy, Counter.tlb_flushed, flush(tlbOf(vcpu, strategy)));
+}
+
+/** A flush of gfns [gfn, end). vCPUs' accesses are those of address space 0, and so is what they hold. */
+export function dropFromVcpus(vm: Vm, strategy: u32, addressSpace: u32, gfn: u64, end: u64): void {
+	if (addressSpace != 0) return;
+	for (let vcpu = vm.firstVcpu; exists(vcpu); vcpu = vcpu.nextOfVm) {
+		const tlb = tlbOf(vcpu, strategy);
+		countBy(strategy, Counter.tlb_flushed, flushRange(tlb, gfn, end));
+		if (tlb.psc != 0) forget(tlb.psc, gfn, end);
+	}
 }
 
 function bumpSeq(strategy: u32): void {
@@ -457,10 +487,13 @@ function changePteStep(op: Operation, strategy: u32, param: u32, writable: bool)
 		let found = false;
 		for (let at: u32 = 0; at < hit.runs; at++) {
 			const run = runAt(hit.firstRun + at);
-			if (changeSpte(op, strategy, param, writable, hit.vm, run.addressSpace, run.gfn)) found = true;
+			if (!changeSpte(op, strategy, param, writable, hit.vm, run.addressSpace, run.gfn)) continue;
+			found = true;
+			if (rangedFlush && (param & StepParam.deferFlush) == 0)
+				dropFromVcpus(hit.vm, strategy, run.addressSpace, run.gfn, run.gfn + run.pages);
 		}
 		if (!found) continue;
-		if ((param & StepParam.deferFlush) == 0) flushGuest(hit.vm, strategy, op.kind);
+		if ((param & StepParam.deferFlush) == 0) flushGuestRange(hit.vm, strategy, op.kind);
 		else requestFlush(hit.vm, strategy, op.kind);
 	}
 }

@@ -1,219 +1,393 @@
-// Two-level set-associative TLBs with true LRU: any number of sets and ways; the same results as src/model/tlb.ts.
+// Two-level set-associative TLBs with pages of 4 KiB and 2 MiB: any geometry (ways.ts); the same results as src/model/tlb.ts.
 //
-//	first level    set: | tag 0 .. w-1: u32 | entry 0 .. w-1: u32 |                  sets of one TLB in a row, 64-byte aligned
-//	second level   set: | tag 0 .. w-1: u32 | entry 0 .. w-1: u32 | epoch: u32 | pad |   to a multiple of 64 bytes
+//	Tlb -> first level:  4 KiB array, 2 MiB array     a flush zeroes them
+//	       second level: 4 KiB array, 2 MiB array     a flush raises the epoch, and a set of another epoch is empty
 //
-// The ways of a set stand in order of use, the most recent first, so the order is the LRU state. A tag is page / sets: the set is known, so
-// 36-bit pages fit 32 bits from 16 sets on. Free ways are at the end, with a tag that no page has.
-import { Bit, NO_TAG } from "./layout";
+// A level's 2 MiB array may be its 4 KiB one (shared: a bit of the tag tells the sizes apart) or none (pieces: a 4 KiB entry of the page that was touched;
+// none at all). A 2 MiB entry holds rights and no frame: the SPTEs of its leaf stay as they are while it lives (huge.ts), so they have the frames.
+import { GuestPages, HugeEntries, MACHINE_WORDS, MachineWord } from "./generated/constants";
+import { Bit, FRAME_MASK, LEVEL_BITS, PAGE_LIMIT, TlbBit } from "./layout";
+import { forgetAll, pscBytes } from "./psc";
+import {
+	dropTag,
+	emptyArray,
+	entryOf,
+	fillWay,
+	NO_WAY,
+	renew,
+	SHAPE_BYTES,
+	Shape,
+	setOf,
+	setShape,
+	setTagOfWay,
+	tagIn,
+	tagOfWay,
+	tookFree,
+	use,
+	wayOf,
+} from "./ways";
 
 @unmanaged
 export class Tlb {
 	l1: usize;
+	l1Huge: usize;
 	l2: usize;
-	/** A set of the second level with another epoch is empty: a flush touches the small first level only. */
+	l2Huge: usize;
+	/** Paging-structure caches (psc.ts). */
+	psc: usize;
 	epoch: u32;
-	/** Something was filled in since the last flush. */
-	filled: u32;
+	/** Entries of both levels. */
+	live: u32;
+	/** Something was filled in since the last flush; a 2 MiB entry. */
+	filled: bool;
+	filledHuge: bool;
 }
 // @ts-ignore: decorator
 @inline
-export const TLB_BYTES: usize = 16;
+export const TLB_BYTES: usize = 32;
 
-export let l1Sets: u64 = 1;
-export let l1Ways: u32 = 1;
-/** log2 of the sets, or -1 where they are no power of two. */
-export let l1Shift: i32 = 0;
-export let l1SetBytes: usize = 8;
+export const l1Shape = changetype<Shape>(memory.data(SHAPE_BYTES));
+const l1HugeShape = changetype<Shape>(memory.data(SHAPE_BYTES));
+const l2Shape = changetype<Shape>(memory.data(SHAPE_BYTES));
+const l2HugeShape = changetype<Shape>(memory.data(SHAPE_BYTES));
+/** MachineWord: filled in by the host before `start`. */
+const words: usize = memory.data(MACHINE_WORDS * 4);
+let l1Huge: u32 = 0;
+let l2Huge: u32 = 0;
+/** How large the guest maps its pages: GuestPages. */
+export let guestPages: u32 = 0;
+export let rangedFlush: bool = false;
+export let hostFlushPages: u64 = 1;
+
+/** First level, 4 KiB pages: bytes of one TLB. */
 export let l1Bytes: usize = 64;
-let l2Sets: u64 = 1;
-let l2Ways: u32 = 1;
-let l2Shift: i32 = 0;
-let l2SetBytes: usize = 64;
-export let l2Bytes: usize = 64;
-/** Pages from here on cannot be tagged. */
-export let taggedPages: u64 = 0;
+/** Some TLB has a 2 MiB entry, or had. */
+export let anyHuge: bool = false;
 
 /** Where the last look-up hit: 1, 2, or 0. */
 export let hitLevel: u32 = 0;
+/** The entry of the first level that a look-up hit or a fill made: its address, 0 where it has none; and whether it is one of 2 MiB. */
+let placed: usize = 0;
+let placedHuge: bool = false;
 
-export function setGeometry(sets1: u32, ways1: u32, sets2: u32, ways2: u32): void {
-	l1Sets = sets1;
-	l1Ways = ways1;
-	l1Shift = popcnt<u32>(sets1) == 1 ? <i32>ctz<u32>(sets1) : -1;
-	l1SetBytes = <usize>ways1 * 8;
-	l1Bytes = (<usize>sets1 * l1SetBytes + 63) & ~63;
-	l2Sets = sets2;
-	l2Ways = ways2;
-	l2Shift = popcnt<u32>(sets2) == 1 ? <i32>ctz<u32>(sets2) : -1;
-	l2SetBytes = (<usize>ways2 * 8 + sizeof<u32>() + 63) & ~63;
-	l2Bytes = <usize>sets2 * l2SetBytes;
-	taggedPages = <u64>min<u32>(sets1, sets2) * NO_TAG;
+/** In an array of both sizes this bit of a tag says 2 MiB: its highest but where tags are wide. */
+// @ts-ignore: decorator
+@inline
+const HUGE_TAG: u64 = 0x8000_0000;
+// @ts-ignore: decorator
+@inline
+const WIDE_HUGE_TAG: u64 = 0x8000_0000_0000_0000;
+
+export function machineWords(): usize {
+	return words;
+}
+
+// @ts-ignore: decorator
+@inline
+export function machineWord(word: i32): u32 {
+	return load<u32>(words + ((<usize>word) << 2));
+}
+
+export function setGeometry(): void {
+	l1Huge = setLevel(l1Shape, l1HugeShape, MachineWord.l1Sets);
+	l2Huge = setLevel(l2Shape, l2HugeShape, MachineWord.l2Sets);
+	l1Bytes = l1Shape.bytes;
+	guestPages = machineWord(MachineWord.guestPages);
+	rangedFlush = machineWord(MachineWord.rangedFlush) != 0;
+	hostFlushPages = machineWord(MachineWord.hostFlushPages);
+	anyHuge = false;
+}
+
+function setLevel(small: Shape, huge: Shape, word: i32): u32 {
+	const mode = machineWord(word + 3);
+	const tags = mode == HugeEntries.shared ? HUGE_TAG - 1 : <u64>u32.MAX_VALUE;
+	setShape(small, machineWord(word), machineWord(word + 1), machineWord(word + 2), tags);
+	// Of 2 MiB pages there are 2^27.
+	if (mode == HugeEntries.own) setShape(huge, machineWord(word + 4), machineWord(word + 5), machineWord(word + 6), PAGE_LIMIT);
+	return mode;
+}
+
+// @ts-ignore: decorator
+@inline
+function hugeBytes(shape: Shape, mode: u32): usize {
+	return mode == HugeEntries.own ? shape.bytes : 0;
+}
+
+/** Memory of a TLB but for the first level's 4 KiB array, which stands elsewhere. */
+export function tlbBytes(): usize {
+	return hugeBytes(l1HugeShape, l1Huge) + l2Shape.bytes + hugeBytes(l2HugeShape, l2Huge) + pscBytes;
 }
 
 /** Give a TLB its memory, which must be zero: epoch 1 makes every second-level set empty. */
-export function makeTlb(tlb: Tlb, l1: usize, l2: usize): void {
+export function makeTlb(tlb: Tlb, l1: usize, rest: usize): void {
 	tlb.l1 = l1;
-	tlb.l2 = l2;
+	tlb.l1Huge = l1Huge == HugeEntries.own ? rest : l1Huge == HugeEntries.shared ? l1 : 0;
+	tlb.l2 = rest + hugeBytes(l1HugeShape, l1Huge);
+	tlb.l2Huge = l2Huge == HugeEntries.own ? tlb.l2 + l2Shape.bytes : l2Huge == HugeEntries.shared ? tlb.l2 : 0;
+	tlb.psc = pscBytes == 0 ? 0 : tlb.l2 + l2Shape.bytes + hugeBytes(l2HugeShape, l2Huge);
 	tlb.epoch = 1;
-	tlb.filled = 0;
-	memory.fill(l1, 0xff, l1Bytes);
 }
 
 // @ts-ignore: decorator
 @inline
-export function setIndex(page: u64, sets: u64, shift: i32): usize {
-	return shift >= 0 ? <usize>page & (((<usize>1) << shift) - 1) : <usize>(page % sets);
+function l1HugeOf(): Shape {
+	return l1Huge == HugeEntries.own ? l1HugeShape : l1Shape;
 }
 
 // @ts-ignore: decorator
 @inline
-export function tagOf(page: u64, sets: u64, shift: i32): u32 {
-	return shift >= 0 ? <u32>(page >> shift) : <u32>(page / sets);
-}
-
-/** Way of a tag in a set; `ways` where it is not there. */
-// @ts-ignore: decorator
-@inline
-function wayOf(at: usize, ways: u32, tag: u32): u32 {
-	let way: u32 = 0;
-	while (way < ways && load<u32>(at + ((<usize>way) << 2)) != tag) way++;
-	return way;
-}
-
-/** Put an entry first; the ways before `way` move back by one, over it. */
-export function toFront(at: usize, ways: u32, way: u32, tag: u32, entry: u32): void {
-	const entries = at + ((<usize>ways) << 2);
-	for (let index = (<usize>way) << 2; index > 0; index -= 4) {
-		store<u32>(at + index, load<u32>(at + index - 4));
-		store<u32>(entries + index, load<u32>(entries + index - 4));
-	}
-	store<u32>(at, tag);
-	store<u32>(entries, entry);
-}
-
-/** The entry of a tag, now first in its set; 0 where there is none. */
-// @ts-ignore: decorator
-@inline
-function find(at: usize, ways: u32, tag: u32): u32 {
-	const way = wayOf(at, ways, tag);
-	if (way == ways) return 0;
-	const entry = load<u32>(at + ((<usize>ways + <usize>way) << 2));
-	if (way > 0) toFront(at, ways, way, tag, entry);
-	return entry;
+function l2HugeOf(): Shape {
+	return l2Huge == HugeEntries.own ? l2HugeShape : l2Shape;
 }
 
 // @ts-ignore: decorator
 @inline
-function fillSet(at: usize, ways: u32, tag: u32, entry: u32): void {
-	const way = wayOf(at, ways, tag);
-	toFront(at, ways, way == ways ? ways - 1 : way, tag, entry);
+function hugeTag(shape: Shape, mode: u32, block: u64): u64 {
+	return mode == HugeEntries.shared ? tagIn(shape, block) | hugeBit(shape) : tagIn(shape, block);
 }
 
-function dropFrom(at: usize, ways: u32, tag: u32): void {
-	const entries = at + ((<usize>ways) << 2);
-	const last = (<usize>(ways - 1)) << 2;
-	for (let index = (<usize>wayOf(at, ways, tag)) << 2; index <= last; index += 4) {
-		store<u32>(at + index, index == last ? NO_TAG : load<u32>(at + index, 4));
-		store<u32>(entries + index, index == last ? 0 : load<u32>(entries + index, 4));
-	}
+// @ts-ignore: decorator
+@inline
+function hugeBit(shape: Shape): u64 {
+	return shape.wide ? WIDE_HUGE_TAG : HUGE_TAG;
 }
 
 /** A set of the second level, emptied first if its entries are of an earlier epoch. */
 // @ts-ignore: decorator
 @inline
-function l2Set(tlb: Tlb, page: u64): usize {
-	const at = tlb.l2 + setIndex(page, l2Sets, l2Shift) * l2SetBytes;
-	const epoch = at + ((<usize>l2Ways) << 3);
-	if (load<u32>(epoch) != tlb.epoch) {
-		store<u32>(epoch, tlb.epoch);
-		memory.fill(at, 0xff, (<usize>l2Ways) << 2);
-	}
+function l2Set(shape: Shape, base: usize, page: u64, epoch: u32): usize {
+	const at = setOf(shape, base, page);
+	renew(shape, at, epoch);
 	return at;
 }
 
+/** An entry of a tag with enough rights, which it is a use of: its address; 0 where there is none. */
+// @ts-ignore: decorator
+@inline
+function find(shape: Shape, at: usize, tag: u64, need: u32): usize {
+	const way = wayOf(shape, at, tag);
+	if (way == NO_WAY) return 0;
+	const place = entryOf(shape, at, way);
+	if ((load<u32>(place) & need) != need) return 0;
+	use(shape, at, way);
+	return place;
+}
+
+/** A 2 MiB entry as one of its page, whose SPTE is at `spte` (0: frames are of no account). */
+// @ts-ignore: decorator
+@inline
+function pieceOf(entry: u32, spte: usize): u32 {
+	return (entry & ~FRAME_MASK) | (load<u32>(spte) & FRAME_MASK);
+}
+
 /** The entry that translates an access, 0 where none has the right. A hit in the second level refills the first. Sets hitLevel. */
-export function lookup(tlb: Tlb, page: u64, write: u32): u32 {
-	const need = write << 1;
-	const at = tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes;
-	const tag = tagOf(page, l1Sets, l1Shift);
-	const first = find(at, l1Ways, tag);
-	if (first != 0 && (first & need) == need) {
-		hitLevel = 1;
-		return first;
+export function lookup(tlb: Tlb, page: u64, write: u32, spte: usize): u32 {
+	const need: u32 = Bit.present | (write << 1);
+	const block = page >> LEVEL_BITS;
+	hitLevel = 1;
+	placedHuge = false;
+	placed = find(l1Shape, setOf(l1Shape, tlb.l1, page), tagIn(l1Shape, page), need);
+	if (placed != 0) return load<u32>(placed);
+	if (tlb.filledHuge && tlb.l1Huge != 0) {
+		const shape = l1HugeOf();
+		placed = find(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block), need);
+		placedHuge = true;
+		if (placed != 0) return pieceOf(load<u32>(placed), spte);
 	}
-	const second = find(l2Set(tlb, page), l2Ways, tagOf(page, l2Sets, l2Shift));
-	if (second != 0 && (second & need) == need) {
-		fillSet(at, l1Ways, tag, second);
-		hitLevel = 2;
-		return second;
+	hitLevel = 2;
+	const place = find(l2Shape, l2Set(l2Shape, tlb.l2, page, tlb.epoch), tagIn(l2Shape, page), need);
+	if (place != 0) {
+		const entry = load<u32>(place);
+		fillL1(tlb, page, entry, false);
+		return entry;
+	}
+	if (tlb.filledHuge && tlb.l2Huge != 0) {
+		const shape = l2HugeOf();
+		const huge = find(shape, l2Set(shape, tlb.l2Huge, block, tlb.epoch), hugeTag(shape, l2Huge, block), need);
+		if (huge != 0) {
+			const entry = pieceOf(load<u32>(huge), spte);
+			fillL1(tlb, page, entry, true);
+			return entry;
+		}
 	}
 	hitLevel = 0;
 	return 0;
 }
 
-export function fill(tlb: Tlb, page: u64, entry: u32): void {
-	tlb.filled = 1;
-	fillSet(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes, l1Ways, tagOf(page, l1Sets, l1Shift), entry);
-	fillSet(l2Set(tlb, page), l2Ways, tagOf(page, l2Sets, l2Shift), entry);
+/** `entry` has the frame of the page; C counts for what is filled only where it is of 4 KiB. */
+function fillL1(tlb: Tlb, page: u64, entry: u32, huge: bool): void {
+	placedHuge = huge && tlb.l1Huge != 0;
+	if (placedHuge) {
+		const shape = l1HugeOf();
+		const block = page >> LEVEL_BITS;
+		placed = fillWay(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block), entry & ~FRAME_MASK);
+	} else if (huge && l1Huge == HugeEntries.none) {
+		placed = 0;
+		return;
+	} else placed = fillWay(l1Shape, setOf(l1Shape, tlb.l1, page), tagIn(l1Shape, page), entry);
+	if (tookFree) tlb.live++;
 }
 
-/** Change the entry that a look-up or a fill has just put first in the first level. */
+function fillL2(tlb: Tlb, page: u64, entry: u32, huge: bool): void {
+	if (huge && tlb.l2Huge != 0) {
+		const shape = l2HugeOf();
+		const block = page >> LEVEL_BITS;
+		fillWay(shape, l2Set(shape, tlb.l2Huge, block, tlb.epoch), hugeTag(shape, l2Huge, block), entry & ~FRAME_MASK);
+	} else if (huge && l2Huge == HugeEntries.none) return;
+	else fillWay(l2Shape, l2Set(l2Shape, tlb.l2, page, tlb.epoch), tagIn(l2Shape, page), entry);
+	if (tookFree) tlb.live++;
+}
+
+/** `huge`: the entry translates the 2 MiB around the page. */
+export function fill(tlb: Tlb, page: u64, entry: u32, huge: bool): void {
+	tlb.filled = true;
+	if (huge) {
+		tlb.filledHuge = true;
+		anyHuge = true;
+	}
+	fillL1(tlb, page, entry, huge);
+	fillL2(tlb, page, entry, huge);
+}
+
+/** Note in the entry that the last look-up or fill placed in the first level that its content is known to be its own. */
 // @ts-ignore: decorator
 @inline
-export function amendFirst(tlb: Tlb, page: u64, entry: u32): void {
-	store<u32>(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes + ((<usize>l1Ways) << 2), entry);
+export function noteOwn(): void {
+	if (placed != 0) store<u32>(placed, load<u32>(placed) | TlbBit.ownContent);
+}
+
+/** Whether that entry is one of 2 MiB. */
+// @ts-ignore: decorator
+@inline
+export function isPlacedHuge(): bool {
+	return placedHuge && placed != 0;
 }
 
 /** Whether an entry lets a page be written; the order of use stays. */
 export function holdsWritable(tlb: Tlb, page: u64): bool {
-	const first = peek(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes, l1Ways, tagOf(page, l1Sets, l1Shift));
-	return ((first | peek(l2Set(tlb, page), l2Ways, tagOf(page, l2Sets, l2Shift))) & Bit.writable) != 0;
+	const block = page >> LEVEL_BITS;
+	let rights = peek(l1Shape, setOf(l1Shape, tlb.l1, page), tagIn(l1Shape, page));
+	rights |= peek(l2Shape, l2Set(l2Shape, tlb.l2, page, tlb.epoch), tagIn(l2Shape, page));
+	if (tlb.filledHuge && tlb.l1Huge != 0) {
+		const shape = l1HugeOf();
+		rights |= peek(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block));
+	}
+	if (tlb.filledHuge && tlb.l2Huge != 0) {
+		const shape = l2HugeOf();
+		rights |= peek(shape, l2Set(shape, tlb.l2Huge, block, tlb.epoch), hugeTag(shape, l2Huge, block));
+	}
+	return (rights & Bit.writable) != 0;
 }
 
-function peek(at: usize, ways: u32, tag: u32): u32 {
-	const way = wayOf(at, ways, tag);
-	return way == ways ? 0 : load<u32>(at + ((<usize>ways + <usize>way) << 2));
+function peek(shape: Shape, at: usize, tag: u64): u32 {
+	const way = wayOf(shape, at, tag);
+	return way == NO_WAY ? 0 : load<u32>(entryOf(shape, at, way));
 }
 
-/** INVLPG, or what an access that faulted does to its own entry. */
-export function flushPage(tlb: Tlb, page: u64): void {
-	if (!tlb.filled) return;
-	dropFrom(tlb.l1 + setIndex(page, l1Sets, l1Shift) * l1SetBytes, l1Ways, tagOf(page, l1Sets, l1Shift));
-	dropFrom(l2Set(tlb, page), l2Ways, tagOf(page, l2Sets, l2Shift));
+/** The event loop's second look: no 4 KiB entry has the page, and a 2 MiB one translates the access with nothing to note. */
+export function hitsHuge(tlb: Tlb, page: u64, need: u32): bool {
+	if (!tlb.filledHuge || tlb.l1Huge == 0 || wayOf(l1Shape, setOf(l1Shape, tlb.l1, page), tagIn(l1Shape, page)) != NO_WAY) return false;
+	const shape = l1HugeOf();
+	const block = page >> LEVEL_BITS;
+	return find(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block), need) != 0;
 }
 
-export function flush(tlb: Tlb): void {
-	if (!tlb.filled) return;
-	tlb.filled = 0;
-	memory.fill(tlb.l1, 0xff, l1Bytes);
+/** The event loop's look at a first level that is not `narrow`. */
+export function hitsWide(at: usize, page: u64, need: u32): bool {
+	return find(l1Shape, at, tagIn(l1Shape, page), need) != 0;
+}
+
+/** INVLPG, or what an access that faulted does to its own entries. How many there were. */
+export function flushPage(tlb: Tlb, page: u64): u32 {
+	if (!tlb.filled) return 0;
+	const before = tlb.live;
+	const block = page >> LEVEL_BITS;
+	const epoch = tlb.epoch;
+	if (dropTag(l1Shape, setOf(l1Shape, tlb.l1, page), tagIn(l1Shape, page))) tlb.live--;
+	if (dropTag(l2Shape, l2Set(l2Shape, tlb.l2, page, epoch), tagIn(l2Shape, page))) tlb.live--;
+	if (tlb.filledHuge && tlb.l1Huge != 0) {
+		const shape = l1HugeOf();
+		if (dropTag(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block))) tlb.live--;
+	}
+	if (tlb.filledHuge && tlb.l2Huge != 0) {
+		const shape = l2HugeOf();
+		if (dropTag(shape, l2Set(shape, tlb.l2Huge, block, epoch), hugeTag(shape, l2Huge, block))) tlb.live--;
+	}
+	return before - tlb.live;
+}
+
+/** Entries that translate a page of [page, end) go. How many there were. */
+export function flushRange(tlb: Tlb, page: u64, end: u64): u32 {
+	if (!tlb.filled || page >= end) return 0;
+	if (end - page == 1) return flushPage(tlb, page);
+	const before = tlb.live;
+	dropRange(tlb, l1Shape, tlb.l1, l1Huge, page, end, 0);
+	dropRange(tlb, l2Shape, tlb.l2, l2Huge, page, end, tlb.epoch);
+	if (l1Huge == HugeEntries.own) dropRange(tlb, l1HugeShape, tlb.l1Huge, l1Huge, page, end, 0);
+	if (l2Huge == HugeEntries.own) dropRange(tlb, l2HugeShape, tlb.l2Huge, l2Huge, page, end, tlb.epoch);
+	return before - tlb.live;
+}
+
+/** `epoch`: 0 in the first level, whose sets have none. */
+function dropRange(tlb: Tlb, shape: Shape, base: usize, mode: u32, page: u64, end: u64, epoch: u32): void {
+	const ownHuge = shape == l1HugeShape || shape == l2HugeShape;
+	for (let set: u64 = 0; set < shape.sets; set++) {
+		const at = base + <usize>set * shape.setBytes;
+		if (epoch != 0) renew(shape, at, epoch);
+		for (let way: u32 = 0; way < shape.ways; way++) {
+			const tag = tagOfWay(shape, at, way);
+			if (tag == 0) continue;
+			const marked = mode == HugeEntries.shared && (tag & hugeBit(shape)) != 0;
+			const huge = ownHuge || marked;
+			const number = ((marked ? tag & ~hugeBit(shape) : tag) - 1) * shape.sets + set;
+			const first = huge ? number << LEVEL_BITS : number;
+			const pages: u64 = huge ? 1 << LEVEL_BITS : 1;
+			if (first >= end || first + pages <= page) continue;
+			setTagOfWay(shape, at, way, 0);
+			tlb.live--;
+		}
+	}
+}
+
+/** How many entries there were. */
+export function flush(tlb: Tlb): u32 {
+	if (tlb.psc != 0) forgetAll(tlb.psc);
+	if (!tlb.filled) return 0;
+	const dropped = tlb.live;
+	tlb.live = 0;
+	tlb.filled = false;
+	emptyArray(l1Shape, tlb.l1);
+	if (tlb.filledHuge && l1Huge == HugeEntries.own) emptyArray(l1HugeShape, tlb.l1Huge);
+	tlb.filledHuge = false;
 	tlb.epoch++;
-	if (tlb.epoch != 0) return;
-	// After 2^32 flushes an old epoch would come back.
-	tlb.epoch = 1;
-	memory.fill(tlb.l2, 0, l2Bytes);
+	if (tlb.epoch == 0) {
+		// After 2^32 flushes an old epoch would come back.
+		tlb.epoch = 1;
+		memory.fill(tlb.l2, 0, l2Shape.bytes);
+		if (l2Huge == HugeEntries.own) memory.fill(tlb.l2Huge, 0, l2HugeShape.bytes);
+	}
+	return dropped;
 }
 
 /** Take a bit from every entry of both levels. */
 export function stripBit(tlb: Tlb, bit: u32): void {
 	if (!tlb.filled) return;
-	for (let set: u64 = 0; set < l1Sets; set++) stripSet(tlb.l1 + <usize>set * l1SetBytes, l1Ways, bit);
-	for (let set: u64 = 0; set < l2Sets; set++) stripSet(tlb.l2 + <usize>set * l2SetBytes, l2Ways, bit);
+	stripArray(l1Shape, tlb.l1, bit);
+	stripArray(l2Shape, tlb.l2, bit);
+	if (l1Huge == HugeEntries.own) stripArray(l1HugeShape, tlb.l1Huge, bit);
+	if (l2Huge == HugeEntries.own) stripArray(l2HugeShape, tlb.l2Huge, bit);
 }
 
-function stripSet(at: usize, ways: u32, bit: u32): void {
-	const entries = at + ((<usize>ways) << 2);
-	for (let way: usize = 0; way < ways; way++) store<u32>(entries + (way << 2), load<u32>(entries + (way << 2)) & ~bit);
-}
-
-/** The smallest number of pages after which the sets of both levels come round again. */
-export function spanOfSets(): u64 {
-	let a = l1Sets;
-	let b = l2Sets;
-	while (b != 0) {
-		const rest = a % b;
-		a = b;
-		b = rest;
+function stripArray(shape: Shape, base: usize, bit: u32): void {
+	for (let set: u64 = 0; set < shape.sets; set++) {
+		const entries = base + <usize>set * shape.setBytes + ((<usize>shape.slots) << 2);
+		for (let way: usize = 0; way < shape.ways; way++) store<u32>(entries + (way << 2), load<u32>(entries + (way << 2)) & ~bit);
 	}
-	return (l1Sets / a) * l2Sets;
+}
+
+/** The entry of a walk that ended at a 2 MiB leaf: whether it is one of 2 MiB too, which the guest's own pages decide. */
+// @ts-ignore: decorator
+@inline
+export function keepsHuge(): bool {
+	return guestPages != GuestPages.small;
 }

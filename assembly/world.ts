@@ -4,7 +4,7 @@ import { reserve } from "./heap";
 import { NO_PAGE } from "./layout";
 import { makeRoot, Root } from "./pagetable";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { l1Bytes, l2Bytes, makeTlb, TLB_BYTES, Tlb } from "./tlb";
+import { l1Bytes, makeTlb, TLB_BYTES, Tlb, tlbBytes } from "./tlb";
 
 /** The primary MMU of one address space. */
 @unmanaged
@@ -197,7 +197,7 @@ export function vcpuOf(vm: Vm, id: u32): Vcpu {
 	vcpu.vm = vm;
 	vcpu.l1 = reserve(l1Bytes * strategies);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		makeTlb(tlbOf(vcpu, strategy), vcpu.l1 + l1Bytes * strategy, reserve(l2Bytes));
+		makeTlb(tlbOf(vcpu, strategy), vcpu.l1 + l1Bytes * strategy, reserve(tlbBytes()));
 		vcpuState(vcpu, strategy).loop = NO_PAGE;
 	}
 	const lastOfVm = vm.lastVcpu;
@@ -234,7 +234,7 @@ export function threadOf(mm: Mm, id: u32): HostThread {
 	thread.mm = mm;
 	thread.next = mm.firstThread;
 	mm.firstThread = thread;
-	makeTlb(threadTlb(thread), reserve(l1Bytes), reserve(l2Bytes));
+	makeTlb(threadTlb(thread), reserve(l1Bytes), reserve(tlbBytes()));
 	set(threads, key, <u32>changetype<usize>(thread));
 	return thread;
 }

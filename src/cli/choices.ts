@@ -59,7 +59,7 @@ export function chooseStrategies(list: string, option = "--strategies"): ChosenS
 	return chosen;
 }
 
-/** The built-in machine of a name. @throws UsageError where there is none */
+/** The built-in machine of a name, or a variant of one. @throws UsageError where there is none */
 export function namedMachine(name: string, where: string): Machine {
 	const found = findMachine(name);
 	if (found !== undefined) return found;

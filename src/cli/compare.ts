@@ -38,7 +38,7 @@ export function define(command: Command): void {
 		.argument("<trace...>", "traces, captures or folders of captures; - for standard input")
 		.option("-s, --strategies <list>", "names and JSON files, separated by commas", DEFAULT_STRATEGIES.join(","))
 		.option("-b, --baseline <name>", "the strategy to compare with", DEFAULT_BASELINE)
-		.option("-m, --machine <name or file>", "the machine to simulate")
+		.option("-m, --machine <name or file>", "the machine to simulate: a name (zen3, zen3:psc=true) or a file")
 		.option("--costs <file>", "cycles for each counted thing, as JSON")
 		.option("--check", "check every access for coherence, in traces of any size")
 		.option("--no-check", "check none")

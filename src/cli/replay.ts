@@ -38,7 +38,7 @@ export function define(command: Command): void {
 	withVoice(withCapture(command))
 		.argument("<trace>", "a trace, a capture or a folder of a capture; - for standard input")
 		.option("-s, --strategy <name or file>", "the strategy", DEFAULT_BASELINE)
-		.option("-m, --machine <name or file>", "the machine to simulate")
+		.option("-m, --machine <name or file>", "the machine to simulate: a name (zen3, zen3:psc=true) or a file")
 		.option("--costs <file>", "cycles for each counted thing, as JSON")
 		.option("--check", "check every access for coherence, in traces of any size")
 		.option("--no-check", "check none")

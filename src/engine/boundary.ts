@@ -43,7 +43,7 @@ export const Failure = {
 	stringIndex: 19,
 	/** An address space other than 0 and 1. `detail`: it. */
 	addressSpace: 20,
-	/** A page, or a memslot, beyond 48-bit addresses (or what the machine's TLB can tag). `detail`: the page. */
+	/** A page, or a memslot, beyond 48-bit addresses. `detail`: the page. */
 	pageLimit: 21,
 	/** A KSM page id over 32 bits. `detail`: it. */
 	kpage: 22,
@@ -51,8 +51,6 @@ export const Failure = {
 	memory: 32,
 	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^24 mappings of one frame. */
 	frames: 33,
-	/** More regions of host address space than a TLB can tag. */
-	hostRegions: 34,
 } as const;
 export type Failure = (typeof Failure)[keyof typeof Failure];
 
@@ -89,3 +87,36 @@ export const HostFlag = { legacyMmu: 1, noAd: 2, noPml: 4 } as const;
 
 /** Strategies in one pass: each has a bit of a 32-bit mask. */
 export const MAX_STRATEGIES = 32;
+
+/** Words (u32) that tell the engine its machine, by their place. An array: sets, ways, replacement. */
+export const MachineWord = {
+	l1Sets: 0,
+	l1Ways: 1,
+	l1Replacement: 2,
+	/** A HugeEntries; the array follows where it is `own`. */
+	l1Huge: 3,
+	l1HugeSets: 4,
+	l1HugeWays: 5,
+	l1HugeReplacement: 6,
+	l2Sets: 7,
+	l2Ways: 8,
+	l2Replacement: 9,
+	l2Huge: 10,
+	l2HugeSets: 11,
+	l2HugeWays: 12,
+	l2HugeReplacement: 13,
+	guestPages: 14,
+	rangedFlush: 15,
+	hostFlushPages: 16,
+	guestLevels: 17,
+	hostLevels: 18,
+	pscUsed: 19,
+	/** Levels 2 to 5. */
+	pscLinear: 20,
+	pscNested: 24,
+} as const;
+export const MACHINE_WORDS = 28;
+
+export const Replacing = { lru: 0, treePlru: 1 } as const;
+export const HugeEntries = { pieces: 0, shared: 1, none: 2, own: 3 } as const;
+export const GuestPages = { host: 0, small: 1, huge: 2 } as const;

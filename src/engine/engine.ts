@@ -5,12 +5,13 @@ import { instantiateSync } from "@assemblyscript/loader";
 import type { Violation } from "../coherence.js";
 import { COUNTER_PATHS } from "../counters.js";
 import { BadInputError } from "../errors.js";
-import { type Machine, setsOf } from "../machine/machine.js";
+import type { SimulatedMachine } from "../machine/machine.js";
 import { type ArchitecturalState, ENTRY_WORDS } from "../state.js";
 import { encodeStrategy, type Strategy } from "../strategies/steps.js";
 import { DEFAULT_HOST, type KvmHost } from "../trace/kvmhost.js";
 import { HostFlag, LOG_ENTRY_BYTES, Stop, VIOLATION_WORDS } from "./boundary.js";
 import { failureError } from "./failure.js";
+import { encodeMachine } from "./machinewords.js";
 import { readViolations } from "./violations.js";
 
 /** release: SIMD; scalar: without; debug: with assertions. */
@@ -20,7 +21,7 @@ export type Build = "release" | "scalar" | "debug" | "profile";
 export interface WorldSetup {
 	/** At most MAX_STRATEGIES, with the same effect on the primary page table (see `primarySignature`). */
 	readonly strategies: readonly Strategy[];
-	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	readonly machine: SimulatedMachine;
 	/** TraceHeader.copiesRecorded. */
 	readonly copiesRecorded: boolean;
 	/** By default a current Intel host. */
@@ -47,7 +48,8 @@ const EXIT_RANGE_BYTES = 16;
 interface Exports extends Record<string, unknown> {
 	host(flags: number): void;
 	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
-	start(sets1: number, ways1: number, sets2: number, ways2: number): void;
+	machine(): number;
+	start(): void;
 	payloadBuffer(bytes: number): number;
 	checksum(bytes: number): number;
 	decode(bytes: number, events: number, firstSequence: number, maxEntries: number, maxString: number): number;
@@ -155,7 +157,6 @@ export class Engine {
 	/** Begin an empty world; whatever was there is gone. @throws LimitError */
 	begin(setup: WorldSetup): void {
 		const { strategies, machine } = setup;
-		const { l1, l2 } = machine.tlb;
 		this.#strategies = strategies.length;
 		const pages = Math.floor(Math.min(setup.memoryBytes ?? MAX_MEMORY_BYTES, MAX_MEMORY_BYTES) / WASM_PAGE);
 		const references = (machine.guestLevels + 1) * (machine.hostLevels + 1) - 1;
@@ -167,7 +168,9 @@ export class Engine {
 				this.bytes(at, program.length).set(program);
 				at += program.length;
 			}
-			this.#exports.start(setsOf(l1), l1.ways, setsOf(l2), l2.ways);
+			const words = encodeMachine(machine);
+			new Uint32Array(this.#memory.buffer, this.#exports.machine() >>> 0, words.length).set(words);
+			this.#exports.start();
 		});
 	}
 

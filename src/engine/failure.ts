@@ -62,15 +62,13 @@ function text({ code, detail }: EngineFailure): string {
 		case Failure.addressSpace:
 			return `a memslot in address space ${detail}`;
 		case Failure.pageLimit:
-			return `page ${detail} is beyond 48-bit addresses, or beyond what the TLB of this machine can tag`;
+			return `page ${detail} is beyond 48-bit addresses`;
 		case Failure.kpage:
 			return `KSM page ${detail} is over 32 bits`;
 		case Failure.memory:
 			return `the replay needs more memory than it may have: ${Math.ceil(detail / 2 ** 20)} MiB`;
 		case Failure.frames:
 			return "more than 2^26 page frames, or 2^24 mappings of one";
-		case Failure.hostRegions:
-			return "the machine's TLB has too few sets to tag so much host address space";
 		default:
 			return `engine failure ${code}`;
 	}

@@ -1,7 +1,7 @@
 // A trace replayed under several strategies side by side: one decode, one primary world, counters and final state of each strategy.
 import type { Violation } from "../coherence.js";
 import { LimitError } from "../errors.js";
-import type { Machine } from "../machine/machine.js";
+import type { SimulatedMachine } from "../machine/machine.js";
 import { stateDigest } from "../state.js";
 import { OPERATION_KINDS, type Strategy } from "../strategies/steps.js";
 import { hostOf, type KvmHost } from "../trace/kvmhost.js";
@@ -14,7 +14,7 @@ import { type IntervalReplay, Intervals } from "./intervals.js";
 
 export interface ReplayOptions {
 	readonly strategies: readonly Strategy[];
-	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	readonly machine: SimulatedMachine;
 	/** KVM's host; by default what the trace tells of its own. */
 	readonly host?: KvmHost | undefined;
 	/** Hold every access against the primary page table. */

@@ -1,7 +1,8 @@
 // Single faults: the class that the replay gives each vCPU's k-th exit, against the class that the captured kernel's own SPTEs gave it.
 import { counterIndex } from "../counters.js";
-import { type Machine, setsOf } from "../machine/machine.js";
+import type { Machine } from "../machine/machine.js";
 import { ReferenceModel } from "../model/replay.js";
+import { simulated } from "../model/simulated.js";
 import type { Strategy } from "../strategies/steps.js";
 import { VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
 import type { TraceReader } from "../trace/reader.js";
@@ -135,14 +136,7 @@ function accessOf(record: TraceRecord): number {
  * anew in each phase. One fault too many on either side moves all that follow it in its phase.
  */
 export function listDifferences(trace: TraceReader, strategy: Strategy, machine: Machine, limit: number): FaultDifference[] {
-	const { l1, l2 } = machine.tlb;
-	const model = new ReferenceModel({
-		strategy,
-		tlb: { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } },
-		guestLevels: machine.guestLevels,
-		hostLevels: machine.hostLevels,
-		copiesRecorded: trace.header.copiesRecorded,
-	});
+	const model = new ReferenceModel({ strategy, ...simulated(machine), copiesRecorded: trace.header.copiesRecorded });
 	const tally = new CauseTally();
 	const pairing = new Pairing(limit);
 	for (const { record, sequence } of records(trace)) {

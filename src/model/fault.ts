@@ -1,4 +1,4 @@
-// One access by a guest: TLB, walk, and where both fail the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
+// One access by a guest: translation, and where it fails the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
 import { Access, FaultFlag, Hint, type VmexitCause } from "../trace/kinds.js";
 import { fixFast } from "./fast.js";
 import type { Frame } from "./frames.js";
@@ -9,6 +9,7 @@ import { prefetch } from "./prefetch.js";
 import { cachedRight, isUsable, permits, touch } from "./spte.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Spte, Vm } from "./vm.js";
+import { translate } from "./walk.js";
 import { windowOpen } from "./windows.js";
 import type { Flight, Vcpu, World } from "./world.js";
 
@@ -17,40 +18,13 @@ export const isWrite = (access: Access): boolean =>
 const accessName = (access: Access): "read" | "write" | "fetch" =>
 	access === Access.guestWrite ? "write" : access === Access.guestFetch ? "fetch" : "read";
 
-/** TLB and walk; true if the access went through. Checks what it read or wrote against the primary page (I-1, I-2, I-3). */
-function translate(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): boolean {
-	const write = isWrite(access);
-	const hit = vcpu.tlb.lookup(as, gfn, write);
-	if (hit.level === 1) world.count("tlb.l1Hit");
-	else world.count("tlb.l1Miss");
-	if (hit.level === 2) world.count("tlb.l2Hit");
-	if (hit.level === 0) world.count("tlb.l2Miss");
-	let frame: Frame;
-	if (hit.level !== 0) frame = world.frames.get(hit.frame);
-	else {
-		world.count("walk.count");
-		const { guestLevels, hostLevels } = world.options;
-		world.count("walk.memoryReferences", (guestLevels + 1) * (hostLevels + 1) - 1);
-		const spte = vcpu.vm.root(as).peek(gfn);
-		if (spte === undefined || spte.frame === null || !permits(world.host, spte, write)) {
-			vcpu.tlb.flushPage(as, gfn);
-			return false;
-		}
-		touch(world.host, spte, write);
-		frame = spte.frame;
-		vcpu.tlb.fill(as, gfn, frame.id, cachedRight(world.host, spte));
-	}
-	observe(world, vcpu, as, gfn, frame, write);
-	return true;
-}
-
 /**
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`.
  */
 function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): void {
 	const { vm } = vcpu;
-	if (vcpu.flushRequested) vcpu.tlb.flush();
+	if (vcpu.flushRequested) world.emptyTlb(vcpu);
 	vcpu.flushRequested = false;
 	const spte = vm.root(0).entry(gfn);
 	const cause = causeOf(world, spte, isWrite(access));
@@ -175,11 +149,11 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		world.count(isWrite(access) ? "mmio.write" : "mmio.read");
 		return;
 	}
-	let missed = !translate(world, vcpu, as, gfn, access);
+	let missed = !translate(world, vcpu, as, gfn, isWrite(access));
 	let snapshot = vm.seq;
 	if (missed) {
 		countExit(world, vcpu, as, gfn, access);
-		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, access);
+		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, isWrite(access));
 	}
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const copied = isWrite(access) && vm.readOnly(as, gfn) ? null : primaryEffect(world, vm.mm, page, isWrite(access), hint);
@@ -203,13 +177,13 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 				return;
 			}
 		}
-		missed = !translate(world, vcpu, as, gfn, access);
+		missed = !translate(world, vcpu, as, gfn, isWrite(access));
 		ownCow = false;
 		if (!missed) break;
 		if (stale === null) return;
 		snapshot = vm.seq;
 		countExit(world, vcpu, as, gfn, access);
-		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, access);
+		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, isWrite(access));
 	}
 }
 

@@ -4,7 +4,7 @@ import type { Frame } from "./frames.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { makeSpte } from "./spte.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
-import type { Spte, TdpRoot, Vm } from "./vm.js";
+import type { Spte, Vm } from "./vm.js";
 import type { Vcpu, World } from "./world.js";
 
 const firstOf = (page: number): number => page - (page % HUGE_PAGES);
@@ -41,23 +41,31 @@ export function populateHuge(world: World, mm: Mm, page: number): void {
 export function setLeaf(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): boolean {
 	const { vm } = vcpu;
 	const root = vm.root(as);
+	// One leaf, one memslot.
+	const writable = !vm.readOnly(as, gfn);
 	const first = vm.mm.isHuge(page) ? vm.hugeStart(as, gfn) : undefined;
 	if (first === undefined) {
-		dropHugeLeaf(world, vm, root, gfn);
+		dropHugeLeaf(world, vm, as, gfn);
 		replaceLeaf(world, vcpu, gfn, [root.entry(gfn)], root.entry(gfn), pte.frame);
-		setSpte(world, root.entry(gfn), pte, vm.readOnly(as, gfn), false);
+		setSpte(world, root.entry(gfn), pte, writable, false);
 		root.addLeafTable(gfn);
 		return false;
 	}
 	const entries = Array.from({ length: HUGE_PAGES }, (_, at) => root.entry(first + at));
 	replaceLeaf(world, vcpu, gfn, entries, root.entry(gfn), pte.frame);
 	// A leaf in the place of a table: what the table mapped may still be in TLBs (tdp_mmu_map_handle_target_level, mmu_set_spte).
-	if (root.hasLeafTable(first)) world.flushGuest(vm, null);
+	if (root.hasLeafTable(first)) world.flushGuest(vm, null, [{ as, gfn: first, pages: HUGE_PAGES }]);
 	root.removeLeafTable(first);
+	let moved = false;
 	for (let at = 0; at < HUGE_PAGES; at++) {
 		const other = vm.mm.get(page - gfn + first + at);
-		if (other !== undefined) setSpte(world, root.entry(first + at), other, vm.readOnly(as, gfn), true);
+		if (other === undefined) continue;
+		const entry = root.entry(first + at);
+		if (entry.huge && entry.frame !== other.frame) moved = true;
+		setSpte(world, entry, other, writable, true);
 	}
+	// Other pages under a leaf that stands: no kernel does that, a trace that populates over pages does.
+	if (moved) for (const holder of world.vcpusOf(vm)) world.emptyTlb(holder);
 	return true;
 }
 
@@ -77,12 +85,14 @@ function replaceLeaf(world: World, vcpu: Vcpu, gfn: number, entries: readonly Sp
 }
 
 /** A 2 MiB leaf where a table is needed is zapped (kvm_tdp_mmu_map). */
-function dropHugeLeaf(world: World, vm: Vm, root: TdpRoot, gfn: number): void {
-	if (root.entry(gfn).huge && world.zapSpte(root, gfn, "other", null)) world.flushGuest(vm, null);
+function dropHugeLeaf(world: World, vm: Vm, as: number, gfn: number): void {
+	const root = vm.root(as);
+	if (root.entry(gfn).huge && world.zapSpte(root, gfn, "other", null))
+		world.flushGuest(vm, null, [{ as, gfn: firstOf(gfn), pages: HUGE_PAGES }]);
 }
 
-function setSpte(world: World, spte: Spte, pte: Pick<Pte, "frame" | "writable">, readOnly: boolean, huge: boolean): void {
-	makeSpte(world.host, spte, pte.frame, pte.writable && !readOnly, false);
+function setSpte(world: World, spte: Spte, pte: Pick<Pte, "frame" | "writable">, writable: boolean, huge: boolean): void {
+	makeSpte(world.host, spte, pte.frame, pte.writable && writable, false);
 	spte.established = false;
 	spte.huge = huge;
 }

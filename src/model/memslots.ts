@@ -15,7 +15,7 @@ export function zapAll(world: World, vm: Vm, site: Site): void {
 		root.dropTables();
 	}
 	world.countSite(site, "sptePresent", zapped);
-	for (const vcpu of world.vcpusOf(vm)) vcpu.tlb.flush();
+	for (const vcpu of world.vcpusOf(vm)) world.emptyTlb(vcpu);
 }
 
 /** `slot` as it shall be; without pages it goes. */

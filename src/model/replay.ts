@@ -80,12 +80,16 @@ export class ReferenceModel {
 	#hostAccess(agent: Agent, page: number, write: boolean, hint: number): void {
 		const { world } = this;
 		const mm = world.mm(agent.mm);
-		const tlb = world.hostTlb(agent.mm, agent.thread);
+		const { tlb, walker } = world.hostCpu(agent.mm, agent.thread);
 		const hit = tlb.lookup(0, page, write);
 		world.count(hit.level === 1 ? "hostTlb.l1Hit" : "hostTlb.l1Miss");
 		if (hit.level === 2) world.count("hostTlb.l2Hit");
 		if (hit.level === 0) {
 			world.count("hostTlb.l2Miss");
+			const { references, pscHits } = walker.walkNative(page, world.hostWalk(mm.isHuge(page)));
+			world.count("hostWalk.count");
+			world.count("hostWalk.memoryReferences", references);
+			world.count("hostWalk.pscHits", pscHits);
 			const pte = mm.get(page);
 			if (pte === undefined) {
 				world.count("hostFaults");
@@ -97,7 +101,8 @@ export class ReferenceModel {
 			const now = mm.get(page);
 			if (now === undefined || (write && !now.writable)) return;
 			tlb.flushPage(0, page);
-			tlb.fill(0, page, now.frame.id, now.writable);
+			if (mm.isHuge(page)) tlb.fillHuge(0, page, ...hugeEntry(mm, page));
+			else tlb.fill(0, page, now.frame.id, now.writable);
 		}
 		if (write) {
 			const pte = mm.get(page);
@@ -417,4 +422,11 @@ function protect(mm: Mm, page: number, allowed: boolean): void {
 	if (pte === undefined) return;
 	if (!allowed) pte.writable = false;
 	else if (pte.frame.exclusive && pte.dirty) pte.writable = true;
+}
+
+/** What a TLB entry of a huge PMD holds: its pages, and the right to write if all of them have it. */
+function hugeEntry(mm: Mm, page: number): [frames: number[], writable: boolean] {
+	const ptes: (Pte | undefined)[] = [];
+	for (let at = page - (page % HUGE_PAGES); ptes.length < HUGE_PAGES; at++) ptes.push(mm.get(at));
+	return [ptes.map((pte) => pte?.frame.id ?? 0), ptes.every((pte) => pte?.writable === true)];
 }

@@ -5,12 +5,12 @@ import { type ChangePte, isUnlockedAt, type OperationKind, type Step } from "../
 import type { ZapCause } from "../trace/kinds.js";
 import { type Device, lacksChangePte, mirrorsEnd, mirrorsStart, tellDeviceTlbs, tellMissing } from "./devices.js";
 import type { Frame } from "./frames.js";
-import type { Mm } from "./mm.js";
+import { HUGE_PAGES, type Mm } from "./mm.js";
 import { checkVisible, settleOperation } from "./oracle.js";
 import { changeSpte, makeSpte } from "./spte.js";
-import type { Vm } from "./vm.js";
+import type { TdpRoot, Vm } from "./vm.js";
 import { closeWindow } from "./windows.js";
-import type { World } from "./world.js";
+import type { GfnRun, World } from "./world.js";
 
 /** What an operation does to the primary PTEs, decided at its commit. */
 export interface PrimaryChange {
@@ -293,11 +293,23 @@ function rangeStart(world: World, operation: Operation, kvm: boolean): void {
 }
 
 function zapRange(world: World, operation: Operation, vm: Vm): void {
-	let flush = false;
-	for (const run of vm.runs(operation.page, operation.pages))
-		for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++)
-			if (world.zapSpte(vm.root(run.as), gfn, operation.cause, operation.site)) flush = true;
-	if (flush) world.flushGuest(vm, operation.site);
+	const zapped: GfnRun[] = [];
+	for (const run of vm.runs(operation.page, operation.pages)) {
+		const root = vm.root(run.as);
+		const reach = withHugeLeaves(root, run);
+		let any = false;
+		for (let gfn = run.gfn; gfn < run.gfn + run.pages; gfn++) if (world.zapSpte(root, gfn, operation.cause, operation.site)) any = true;
+		if (any) zapped.push(reach);
+	}
+	if (zapped.length > 0) world.flushGuest(vm, operation.site, zapped);
+}
+
+/** A 2 MiB leaf that overlaps a run goes whole: what must be flushed then. */
+function withHugeLeaves(root: TdpRoot, { as, gfn, pages }: GfnRun): GfnRun {
+	const last = gfn + pages - 1;
+	const first = root.peek(gfn)?.huge === true ? gfn - (gfn % HUGE_PAGES) : gfn;
+	const end = root.peek(last)?.huge === true ? last - (last % HUGE_PAGES) + HUGE_PAGES : gfn + pages;
+	return { as, gfn: first, pages: end - first };
 }
 
 /** The one callback of the 2008 draft, counted as a start: it zaps, but counts nothing in progress and raises no sequence (2.1). */
@@ -324,14 +336,14 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 	for (const vm of hitVms(world, operation, addressed(operation, change))) {
 		world.count("mmuLockWrite");
 		world.countSite(operation.site, "mmuLockWrite");
-		let flush = false;
+		const found: GfnRun[] = [];
 		for (const run of vm.runs(operation.page, 1)) {
 			const root = vm.root(run.as);
 			const spte = root.entry(run.gfn);
 			// One page of a huge leaf cannot be expressed: level != 4K is skipped (3.4).
 			if (spte.huge) continue;
 			if (spte.frame !== null) {
-				flush = true;
+				found.push(run);
 				world.count("notifier.changePteEffective");
 				if (wasReadOnly && spte.writable && spte.frame !== frame) world.violate("I-8", `vm${vm.id}`, run.gfn);
 				if (change.writable && step.writable !== "map") {
@@ -358,7 +370,7 @@ function changePte(world: World, operation: Operation, change: PrimaryChange, st
 				}
 			}
 		}
-		if (flush) world.flushGuest(vm, operation.site, step.flush === "deferred");
+		if (found.length > 0) world.flushGuest(vm, operation.site, found, step.flush === "deferred");
 	}
 }
 

@@ -1,12 +1,14 @@
 // Everything one strategy's replay knows: frames, mms, VMs, vCPUs, TLBs, counters. The verbs are in steps.ts, fault.ts and replay.ts.
 import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
 import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
+import type { FlushScope, GuestPageSize, Psc } from "../machine/machine.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
 import { DEFAULT_HOST, type KvmHost } from "../trace/kvmhost.js";
 import type { Device } from "./devices.js";
 import { Frames } from "./frames.js";
 import { Mm, type Pte } from "./mm.js";
+import { type WalkedLevels, Walker } from "./psc.js";
 import { isDirty } from "./spte.js";
 import type { Operation } from "./steps.js";
 import { Tlb, type TlbGeometry } from "./tlb.js";
@@ -38,6 +40,7 @@ export interface Vcpu {
 	readonly vm: Vm;
 	readonly id: number;
 	readonly tlb: Tlb;
+	readonly walker: Walker;
 	flight: Flight | null;
 	/** An access of the log that is stale while a bracket is in progress: it exits again when that one ends, or at this vCPU's next record. */
 	pending: PendingAccess | null;
@@ -47,12 +50,32 @@ export interface Vcpu {
 	flushRequested: boolean;
 }
 
+/** A thread of the VMM's process: the TLB and the walk caches of its CPU. */
+export interface HostCpu {
+	readonly mm: number;
+	readonly tlb: Tlb;
+	readonly walker: Walker;
+}
+
+/** gfns [gfn, gfn + pages) of an address space. */
+export interface GfnRun {
+	readonly as: number;
+	readonly gfn: number;
+	readonly pages: number;
+}
+
 export interface WorldOptions {
 	readonly strategy: Strategy;
 	readonly tlb: TlbGeometry;
 	/** Levels of the guest's and of the host's page table, for the memory references of a two-dimensional walk. */
 	readonly guestLevels: number;
 	readonly hostLevels: number;
+	/** Left out: no paging-structure caches. */
+	readonly psc?: Psc;
+	/** `host` where it is left out: the guest maps pages as large as KVM's leaf. */
+	readonly guestPageSize?: GuestPageSize;
+	/** The whole VM, and one page, where it is left out. */
+	readonly flush?: FlushScope;
 	/** Copies are recorded: a write to a read-only page without one is a reuse. */
 	readonly copiesRecorded: boolean;
 	/** By default a current Intel host. */
@@ -67,7 +90,7 @@ export class World {
 	readonly mms = new Map<number, Mm>();
 	readonly vms = new Map<number, Vm>();
 	readonly vcpus = new Map<string, Vcpu>();
-	readonly hostTlbs = new Map<string, Tlb>();
+	readonly hostCpus = new Map<string, HostCpu>();
 	/** In order of attachment. */
 	readonly devices = new Map<string, Device>();
 	/** Operations that have changed their PTEs and have still to come to their end. */
@@ -119,18 +142,33 @@ export class World {
 		const key = `${vm.id}.${id}`;
 		const known = this.vcpus.get(key);
 		if (known !== undefined) return known;
-		const made: Vcpu = { vm, id, tlb: new Tlb(this.options.tlb), flight: null, pending: null, loop: -1, flushRequested: false };
+		const made: Vcpu = { vm, id, ...this.#mmu(), flight: null, pending: null, loop: -1, flushRequested: false };
 		this.vcpus.set(key, made);
 		return made;
 	}
 
-	hostTlb(mm: number, thread: number): Tlb {
+	#mmu(): { tlb: Tlb; walker: Walker } {
+		return { tlb: new Tlb(this.options.tlb), walker: new Walker(this.options.psc) };
+	}
+
+	hostCpu(mm: number, thread: number): HostCpu {
 		const key = `${mm}.${thread}`;
-		const known = this.hostTlbs.get(key);
+		const known = this.hostCpus.get(key);
 		if (known !== undefined) return known;
-		const made = new Tlb(this.options.tlb);
-		this.hostTlbs.set(key, made);
+		const made = { mm, ...this.#mmu() };
+		this.hostCpus.set(key, made);
 		return made;
+	}
+
+	/** Levels that a walk goes through on the host's side (TDP or primary), down to a leaf of 4 KiB or 2 MiB. */
+	hostWalk(huge: boolean): WalkedLevels {
+		return { top: this.options.hostLevels, leaf: huge ? 2 : 1 };
+	}
+
+	/** Those on the guest's side, over a leaf of KVM's. */
+	guestWalk(huge: boolean): WalkedLevels {
+		const { guestLevels, guestPageSize = "host" } = this.options;
+		return { top: guestLevels, leaf: guestPageSize === "2m" || (guestPageSize === "host" && huge) ? 2 : 1 };
 	}
 
 	vcpusOf(vm: Vm): Vcpu[] {
@@ -144,29 +182,56 @@ export class World {
 		if (this.violations.length < VIOLATIONS_KEPT) this.violations.push({ event: this.event, rule, agent, address: page * 4096 });
 	}
 
-	/** flush_tlb_page: every CPU of the mm. */
+	#cpusOf(mm: number): HostCpu[] {
+		return [...this.hostCpus.values()].filter((cpu) => cpu.mm === mm);
+	}
+
+	/** flush_tlb_range: every CPU of the mm, page by page where these are few. INVLPG takes all paging-structure entries along. */
 	flushPrimary(mm: number, page: number, pages: number): void {
 		this.count("flush.primaryTlb");
-		for (const [key, tlb] of this.hostTlbs) {
-			if (!key.startsWith(`${mm}.`)) continue;
-			if (pages === 1) tlb.flushPage(0, page);
-			else tlb.flush();
+		if (pages < 1 || pages > (this.options.flush?.hostPages ?? 1)) {
+			this.dropHostTlbs(mm);
+			return;
+		}
+		for (const { tlb, walker } of this.#cpusOf(mm)) {
+			this.count("hostTlb.flushed", tlb.flushRange(0, page, pages));
+			walker.forgetAll();
 		}
 	}
 
 	/** The CPUs' TLBs of an mm are emptied by a flush that is not one of the operation's steps. */
 	dropHostTlbs(mm: number): void {
-		for (const [key, tlb] of this.hostTlbs) if (key.startsWith(`${mm}.`)) tlb.flush();
+		for (const { tlb, walker } of this.#cpusOf(mm)) {
+			this.count("hostTlb.flushed", tlb.flush());
+			walker.forgetAll();
+		}
 	}
 
-	/** kvm_flush_remote_tlbs (3.8). `deferred`: requested only, for each vCPU to do at its next exit. */
-	flushGuest(vm: Vm, site: Site | null, deferred = false): void {
+	/** A vCPU loses all that it holds of its VM. */
+	emptyTlb({ tlb, walker }: Vcpu): void {
+		this.count("tlb.flushed", tlb.flush());
+		walker.forgetAll();
+	}
+
+	/**
+	 * kvm_flush_remote_tlbs (3.8). `deferred`: requested only, for each vCPU to do at its next exit. `runs`: what it is for, which is all that goes where
+	 * the host flushes by range; null: a flush of the whole VM anywhere.
+	 */
+	flushGuest(vm: Vm, site: Site | null, runs: readonly GfnRun[] | null = null, deferred = false): void {
 		this.count("flush.guestTlb");
 		if (site !== null) this.countSite(site, "flushes");
 		for (const vcpu of this.vcpusOf(vm)) {
 			if (deferred) vcpu.flushRequested = true;
-			else vcpu.tlb.flush();
+			else if (runs === null || this.options.flush?.guest !== "ranged") this.emptyTlb(vcpu);
+			else for (const run of runs) this.#dropRun(vcpu, run);
 		}
+	}
+
+	/** vCPUs' accesses are those of address space 0, and so is what they hold. */
+	#dropRun({ tlb, walker }: Vcpu, { as, gfn, pages }: GfnRun): void {
+		if (as !== 0) return;
+		this.count("tlb.flushed", tlb.flushRange(as, gfn, pages));
+		walker.forget(gfn, pages);
 	}
 
 	/** mmu_lock taken for writing. */

@@ -146,8 +146,8 @@ export function compared(
 /** Counters as the contract nests them; what needs every access is null without a complete access log. */
 export function countersJson(counters: BigUint64Array, complete: boolean): object {
 	const tree: CounterTree = counterTree(counters);
-	const { coherence: _, tlb, hostTlb, walk, ...rest } = tree;
-	return complete ? { ...rest, tlb, hostTlb, walk } : { ...rest, tlb: null, hostTlb: null, walk: null };
+	const { coherence: _, tlb, hostTlb, walk, hostWalk, ...rest } = tree;
+	return complete ? { ...rest, tlb, hostTlb, walk, hostWalk } : { ...rest, tlb: null, hostTlb: null, walk: null, hostWalk: null };
 }
 
 /** Violations of a replay; null where nobody looked. */

@@ -110,7 +110,9 @@ export function counterTable(comparisons: readonly Comparison[]): Table {
 				String(strategy.cycles.cyclesPerAccess ?? ""),
 				String(strategy.cycles.simulatedAccessesPerSecond ?? ""),
 				...COUNTER_PATHS.map((path) =>
-					!complete && /^(tlb|hostTlb|walk)\./.test(path) ? "" : String(strategy.replay.counters[COUNTER_PATHS.indexOf(path)] ?? 0n),
+					!complete && /^(tlb|hostTlb|walk|hostWalk)\./.test(path)
+						? ""
+						: String(strategy.replay.counters[COUNTER_PATHS.indexOf(path)] ?? 0n),
 				),
 			]);
 		}),

@@ -140,7 +140,7 @@ function totals({ counters }: StrategyReplay, complete: boolean): Table {
 		columns: [left("counter"), right("value")],
 		rows: COUNTER_PATHS.flatMap((path, at) => {
 			const value = counters[at] ?? 0n;
-			return value === 0n || (!complete && /^(tlb|hostTlb|walk)\./.test(path)) ? [] : [[path, value.toString()]];
+			return value === 0n || (!complete && /^(tlb|hostTlb|walk|hostWalk)\./.test(path)) ? [] : [[path, value.toString()]];
 		}),
 	};
 }

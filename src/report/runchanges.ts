@@ -18,7 +18,7 @@ function changedPaths(before: BigUint64Array, now: BigUint64Array): string[] {
 }
 
 /** Counters that a geometry changes: with another machine they are not held against each other. */
-const OF_MACHINE = /^(tlb|hostTlb|walk)\./;
+const OF_MACHINE = /^(tlb|hostTlb|walk|hostWalk)\./;
 
 function sameTrace(before: Comparison, now: Comparison): { lines: string[]; differs: boolean } {
 	const sameMachine = JSON.stringify(before.settings.machine) === JSON.stringify(now.settings.machine);

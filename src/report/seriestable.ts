@@ -19,7 +19,7 @@ export interface SeriesRow {
 	readonly counters: readonly (bigint | null)[];
 }
 
-const NEEDS_EVERY_ACCESS = COUNTER_PATHS.map((path) => /^(tlb|hostTlb|walk)\./.test(path));
+const NEEDS_EVERY_ACCESS = COUNTER_PATHS.map((path) => /^(tlb|hostTlb|walk|hostWalk)\./.test(path));
 
 /** Phases first, then intervals, trace by trace. */
 export function* seriesRows(comparisons: readonly Comparison[]): Generator<SeriesRow> {

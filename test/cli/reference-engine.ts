@@ -1,8 +1,8 @@
 // The engine's interface over the reference model: slow and obviously right. Tests hold the engine's results against it.
 
 import type { PhaseReplay, ReplayOptions, ReplayResult } from "../../src/engine/replay.js";
-import { setsOf } from "../../src/machine/machine.js";
 import { ReferenceModel } from "../../src/model/replay.js";
+import { simulated } from "../../src/model/simulated.js";
 import { AgentKind } from "../../src/trace/kinds.js";
 import type { TraceReader } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
@@ -15,17 +15,11 @@ export function replayTrace(
 ): ReplayResult {
 	const began = performance.now();
 	const { machine } = options;
-	const tlb = {
-		l1: { sets: setsOf(machine.tlb.l1), ways: machine.tlb.l1.ways },
-		l2: { sets: setsOf(machine.tlb.l2), ways: machine.tlb.l2.ways },
-	};
 	const models = options.strategies.map(
 		(strategy) =>
 			new ReferenceModel({
 				strategy,
-				tlb,
-				guestLevels: machine.guestLevels,
-				hostLevels: machine.hostLevels,
+				...simulated(machine),
 				copiesRecorded: trace.header.copiesRecorded,
 			}),
 	);

@@ -1,7 +1,7 @@
 // The reference model behind the engine's interface: what the engine's results are held against.
 import type { PhaseReplay, ReplayOptions, ReplayResult, StrategyReplay } from "../../src/engine/replay.js";
-import { setsOf } from "../../src/machine/machine.js";
 import { ReferenceModel } from "../../src/model/replay.js";
+import { simulated } from "../../src/model/simulated.js";
 import { modelState } from "../../src/model/state.js";
 import type { World } from "../../src/model/world.js";
 import { stateDigest } from "../../src/state.js";
@@ -30,12 +30,9 @@ export function exitRanges(worlds: readonly World[]): ReplayResult["ranges"] {
 
 /** Replay a trace under each strategy by the reference model. */
 export function referenceReplay(trace: TraceReader, { strategies, machine, ...options }: ReplayOptions): Reference {
-	const { l1, l2 } = machine.tlb;
-	const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
 	const { copiesRecorded } = trace.header;
-	const { guestLevels, hostLevels } = machine;
 	const host = options.host ?? hostOf(trace.header.host);
-	const models = strategies.map((strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded, host }));
+	const models = strategies.map((strategy) => new ReferenceModel({ strategy, ...simulated(machine), copiesRecorded, host }));
 	const now = (): BigUint64Array[] => models.map(({ world }) => world.counters.slice());
 	const begins: PhaseBegin[] = [];
 	let events = 0;

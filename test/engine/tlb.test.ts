@@ -9,51 +9,8 @@ import { drop } from "../../src/strategies/drop.js";
 import { Access } from "../../src/trace/kinds.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
+import { misses } from "../machine/lru.js";
 import { traceBytes } from "./traces.js";
-
-/** A Map keeps its keys in the order of insertion: the first is the one least recently used. */
-class Lru {
-	readonly #sets: Map<number, true>[];
-	readonly #ways: number;
-
-	constructor(level: TlbLevel) {
-		this.#sets = Array.from({ length: setsOf(level) }, () => new Map());
-		this.#ways = level.ways;
-	}
-
-	/** Whether the page was there; it is now the most recent. */
-	use(page: number): boolean {
-		const set = this.#sets[page % this.#sets.length] ?? new Map();
-		const had = set.delete(page);
-		if (had) set.set(page, true);
-		return had;
-	}
-
-	put(page: number): void {
-		const set = this.#sets[page % this.#sets.length] ?? new Map();
-		set.delete(page);
-		set.set(page, true);
-		if (set.size > this.#ways) for (const oldest of set.keys()) return void set.delete(oldest);
-	}
-}
-
-/** Misses of both levels. */
-function misses(l1: TlbLevel, l2: TlbLevel, pages: readonly number[]): { l1: number; l2: number } {
-	const first = new Lru(l1);
-	const second = new Lru(l2);
-	const found = { l1: 0, l2: 0 };
-	for (const page of pages) {
-		if (first.use(page)) continue;
-		found.l1++;
-		if (second.use(page)) first.put(page);
-		else {
-			found.l2++;
-			first.put(page);
-			second.put(page);
-		}
-	}
-	return found;
-}
 
 const level: fc.Arbitrary<TlbLevel> = fc
 	.record({ sets: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constantFrom(16, 24, 128)), ways: fc.integer({ min: 1, max: 12 }) })

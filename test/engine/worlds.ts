@@ -1,12 +1,13 @@
 // Random small worlds: one or two VMs on one or two mms whose records meet on few pages, in any order, well formed and not.
 import fc from "fast-check";
-import type { Machine } from "../../src/machine/machine.js";
+import type { SimulatedMachine } from "../../src/machine/machine.js";
 import { Access, AgentKind, MemslotFlag, type OperationName, OpFlag } from "../../src/trace/kinds.js";
 import { hostOf, type KvmHost } from "../../src/trace/kvmhost.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
+import { machines } from "./machines.js";
 
 export interface RandomWorld {
-	readonly machine: Pick<Machine, "tlb" | "guestLevels" | "hostLevels">;
+	readonly machine: SimulatedMachine;
 	readonly copiesRecorded: boolean;
 	readonly host: KvmHost;
 	readonly records: readonly TraceRecord[];
@@ -335,22 +336,27 @@ function burst(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
 	);
 }
 
-const level = fc.record({ sets: fc.constantFrom(1, 2, 3, 5, 16), ways: fc.integer({ min: 1, max: 6 }) });
-/** Pages over 32 bits need sets to be tagged with; hva pages are renamed for that, gfns are not. */
-const wideLevel = fc.record({ sets: fc.constantFrom(16, 24, 32), ways: fc.integer({ min: 1, max: 4 }) });
-
-function machineOf(wide: boolean): fc.Arbitrary<RandomWorld["machine"]> {
-	const one = wide ? wideLevel : level;
-	return fc.tuple(one, one, fc.constantFrom(4, 5), fc.constantFrom(4, 5)).map(([l1, l2, guestLevels, hostLevels]) => ({
-		tlb: { l1: { entries: l1.sets * l1.ways, ways: l1.ways }, l2: { entries: l2.sets * l2.ways, ways: l2.ways } },
-		guestLevels: guestLevels === 5 ? 5 : 4,
-		hostLevels: hostLevels === 5 ? 5 : 4,
-	}));
+/** Huge pages under a slot that lies as they do, and accesses all over them: what fills TLBs with 2 MiB entries. */
+function hugeBurst(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
+	const at = fc.constantFrom(0, 1, 3, 511, 512, 513, 1023);
+	const accesses = fc.array(fc.tuple(at, fc.boolean(), guestKind, hostKind), { minLength: 3, maxLength: 14, size: "max" });
+	return fc
+		.tuple(of.guest, of.host, fc.constantFrom(512, 1024), accesses)
+		.map(([guest, host, pages, steps]) => [
+			operation("memslot", agentOf(AgentKind.vm, { vm: guest.vm, mm: guest.mm }), of.block, [3, 0, of.gfnBlock, pages, 0]),
+			operation("populate", agentOf(AgentKind.mm, { mm: guest.mm }), of.block, [pages, 3]),
+			...steps.map(
+				([page, byHost, guestAccess, hostAccess]): TraceRecord =>
+					byHost
+						? { kind: "access", agent: { ...host, mm: guest.mm }, access: hostAccess, page: of.block + page }
+						: { kind: "access", agent: guest, access: guestAccess, page: of.gfnBlock + page },
+			),
+		]);
 }
 
 const places: fc.Arbitrary<Places> = fc.record({
 	hva: fc.constantFrom(0, 507, 2 ** 32 - 4, 0x7_f123_45fb),
-	gfn: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 505) }, fc.constant(2 ** 32 - 5)),
+	gfn: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 505) }, fc.constantFrom(2 ** 32 - 5, 2 ** 35 + 509)),
 });
 
 export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
@@ -370,11 +376,12 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(topology(of), 2),
 		single(kvm(of, where), 3),
 		{ weight: 7, arbitrary: burst(of) },
+		{ weight: 2, arbitrary: hugeBurst(of) },
 		{ weight: 2, arbitrary: mergeScript(of) },
 		{ weight: 3, arbitrary: copyScript(of) },
 	);
 	return fc.record({
-		machine: machineOf(where.gfn >= 2 ** 31),
+		machine: machines,
 		copiesRecorded: fc.boolean(),
 		host,
 		records: fc
