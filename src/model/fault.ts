@@ -6,7 +6,7 @@ import { populateHuge, setLeaf, splitFirst } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { observe } from "./oracle.js";
 import { prefetch } from "./prefetch.js";
-import { cachedRight, isUsable, permits, touch } from "./spte.js";
+import { isUsable, permits, touch } from "./spte.js";
 import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
 import type { RetryCause, Spte, Vm } from "./vm.js";
 import { translate } from "./walk.js";
