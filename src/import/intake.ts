@@ -38,6 +38,10 @@ export class Intake {
 		return this.#recogniser.template(raw);
 	}
 
+	values(raw: TracefsEvent): ReturnType<Recogniser["values"]> {
+		return this.#recogniser.values(raw);
+	}
+
 	/** More events like one that `take` gave nothing for, because its kind has no meaning. */
 	skip(name: string, events: number): void {
 		this.#recogniser.count(name, events);

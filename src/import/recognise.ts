@@ -28,7 +28,14 @@ const HEAD = /^\(([^\s)]+)(?: <- ([^\s)]+))?\)/;
 const ADDRESS = /^(?:0x)?[0-9a-f]{8,16}$/;
 const AUTO_NAME = /^([pr])_(\w+?)_(?:0x)?[0-9a-f]+$/;
 
+/** The fields of a tracepoint's line that has all of them; null where it does not. */
+function fieldsOf(text: string, fields: Readonly<Record<string, string>> | undefined): ReadonlyMap<string, string> | null {
+	const pairs = Object.entries(fields ?? {});
+	return pairs.length > 0 && pairs.every(([, name]) => field(text, name) !== undefined) ? new Map(pairs) : null;
+}
+
 /** An event of which only its place is known. */
+const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 const NOTHING: EventShape = { code: Code.silent, style: "fields", values: [], text: false };
 
 const isProbeText = (text: string): boolean => HEAD.test(text) || text.startsWith("__probe_ip=") || text.startsWith("__probe_func=");
@@ -78,6 +85,15 @@ export class Recogniser {
 		return { ...event, name: known.event, text: known.rewrite === null ? event.text : known.rewrite(event.text) };
 	}
 
+	/** Where the tracker's values of such events are; null where their text has to tell. After `recognise` of an event. */
+	values({ name }: TracefsEvent): { readonly shape: EventShape; readonly given: ReadonlyMap<string, string> } | null {
+		const known = this.#known.get(name);
+		const shape = SHAPES.get(known?.event ?? "");
+		if (known === undefined || known === null) return null;
+		if (shape === undefined) return { shape: NOTHING, given: NO_FIELDS };
+		return shape.values.length === 0 && !shape.text ? { shape, given: NO_FIELDS } : known.given === null ? null : { shape, given: known.given };
+	}
+
 	/** The bytes of such lines, read without their text; null where that cannot be. After `recognise` of an event. */
 	template({ name, text }: TracefsEvent): Template | null {
 		const known = this.#known.get(name);
@@ -105,7 +121,8 @@ export class Recogniser {
 		const tracepoint = TRACEPOINTS[name];
 		if (tracepoint !== undefined && !isProbeText(text)) {
 			const rewrite = tracepoint.form(text);
-			return { event: tracepoint.event, rewrite: rewrite(text) === text && tracepoint.event === name ? null : rewrite, given: null };
+			const asIs = rewrite(text) === text && tracepoint.event === name;
+			return { event: tracepoint.event, rewrite: asIs ? null : rewrite, given: asIs ? null : fieldsOf(text, tracepoint.fields) };
 		}
 		const probe = this.#probe(name, text);
 		if (probe === undefined) {

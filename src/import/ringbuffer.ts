@@ -13,8 +13,8 @@ const TIME_EXTEND = 30;
 const TIME_STAMP = 31;
 
 export interface PageVisitor {
-	/** One record: its time in the buffer's clock, and its bytes. */
-	record(time: number, record: Uint8Array): void;
+	/** One record: its time in the buffer's clock, and where its bytes are in the page. */
+	record(time: number, from: number, length: number): void;
 	/** Events were lost before this page; 0: an unknown number. */
 	missed(events: number): void;
 	/** The page is not what it should be, from `offset` on. */
@@ -74,7 +74,7 @@ export function readPage(page: Uint8Array, format: PageFormat, visitor: PageVisi
 				visitor.damaged(at);
 				return;
 			}
-			visitor.record(time, page.subarray(from, from + length));
+			visitor.record(time, from, length);
 			at = from + ((length + 3) & ~3);
 		}
 	}

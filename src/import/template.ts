@@ -35,7 +35,7 @@ export function templateOf(text: string, shape: EventShape, given: ReadonlyMap<s
 	if (shape.text) return null;
 	const head = HEAD.exec(text)?.[0];
 	const rest = head === undefined ? text : text.slice(head.length);
-	const steps = shape.style === "fields" ? fieldSteps(rest, shape, given) : given === null ? wordSteps(rest, shape) : null;
+	const steps = shape.style === "fields" || given !== null ? fieldSteps(rest, shape, given) : wordSteps(rest, shape);
 	return steps === null ? null : { code: shape.code, head: head !== undefined, steps };
 }
 
@@ -69,11 +69,13 @@ function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, 
 		if (seen.has(key)) return null;
 		seen.add(key);
 		used = steps.length + 1;
-		if (value.kind === "decimal") {
-			if (!DECIMAL.test(text)) return null;
-			steps.push({ literal: bytesOf(literal), take: Take.decimal, at: value.at });
-		} else if (value.kind === "copyTarget" || !HEX.test(text)) return null;
-		else steps.push({ literal: bytesOf(`${literal}0x`), take: value.kind === "wide" ? Take.wide : Take.hex, at: value.at });
+		const take = value.kind === "wide" ? Take.wide : Take.hex;
+		if (value.kind === "copyTarget") return null;
+		if (HEX.test(text)) steps.push({ literal: bytesOf(`${literal}0x`), take, at: value.at });
+		else if (value.kind === "decimal" && DECIMAL.test(text)) steps.push({ literal: bytesOf(literal), take: Take.decimal, at: value.at });
+		// A tracepoint's fields are hexadecimal whether they say so or not.
+		else if (value.kind !== "decimal" && shape.style === "words" && BARE_HEX.test(text)) steps.push({ literal: bytesOf(literal), take, at: value.at });
+		else return null;
 	}
 	// Fields that the tracker can do without may not be there.
 	return steps.slice(0, used);

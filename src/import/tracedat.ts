@@ -1,11 +1,15 @@
 // trace.dat as a source of events: the pages of each CPU decoded one at a time, and merged by time.
 import { BadInputError, LimitError } from "../errors.js";
 import { type ByteFile, openByteFile } from "./bytefile.js";
+import { type BinaryTemplate, binaryTemplate, readBinary } from "./binarytemplate.js";
+import { type EventBatch, KernelEvent } from "./event.js";
 import { type EventFormat, rendererOf } from "./eventformat.js";
 import { isGzip } from "./input.js";
+import type { Intake } from "./intake.js";
 import { Kallsyms } from "./kallsyms.js";
 import { readPage } from "./ringbuffer.js";
 import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
+import { isSound } from "./template.js";
 import { RECIPE_NAMES } from "./symbols.js";
 import { type CpuPages, Option, readTraceDat, type TraceDat } from "./tracedatfile.js";
 import type { TracefsEvent } from "./tracefs.js";
@@ -18,20 +22,28 @@ const BATCH = 4096;
 const EXACT = 2 ** 53;
 
 export function traceDatSource(path: string, lenient: boolean): EventSource {
-	return { path, format: "trace.dat", read: () => reading(path, lenient) };
+	return {
+		path,
+		format: "trace.dat",
+		read: () => reading(path, lenient),
+		take: (intake) => {
+			const facts = newFacts("", 1, lenient);
+			return { facts, batches: recordsOf(path, facts, (dat, file) => mergedBatches(dat, file, facts, intake)) };
+		},
+	};
 }
 
 function reading(path: string, lenient: boolean): Reading {
 	const facts = newFacts("", 1, lenient);
-	return { facts, batches: batchesOf(path, facts) };
+	return { facts, batches: recordsOf(path, facts, (dat, file) => merged(dat, file, facts)) };
 }
 
-async function* batchesOf(path: string, facts: SourceFacts): AsyncGenerator<TracefsEvent[]> {
+async function* recordsOf<T>(path: string, facts: SourceFacts, read: (dat: TraceDat, file: ByteFile) => Generator<T>): AsyncGenerator<T> {
 	const file = await openByteFile(path, isGzip(path), facts.digest);
 	try {
 		const dat = readTraceDat(file);
 		tell(dat, facts);
-		yield* merged(dat, file, facts);
+		yield* read(dat, file);
 	} finally {
 		file.close();
 	}
@@ -55,33 +67,75 @@ function tell(dat: TraceDat, facts: SourceFacts): void {
 	if (dat.instances > 0) facts.warnings.push(`${dat.instances} buffers of instances are in the file and were left out`);
 }
 
+/** More records than a page of a ring buffer has. */
+const PAGE_RECORDS = 1 << 12;
+
 /** Records of one CPU, a page of them at a time. */
 class CpuCursor {
 	readonly cpu: number;
 	readonly #pages: Generator<Uint8Array>;
-	readonly #records: (page: Uint8Array, cpu: number) => TracefsEvent[];
-	#held: TracefsEvent[] = [];
+	readonly #load: (cursor: CpuCursor, page: Uint8Array) => void;
+	page: Uint8Array = new Uint8Array(0);
+	view: DataView = new DataView(new ArrayBuffer(0));
+	#times = new Float64Array(PAGE_RECORDS);
+	#froms = new Int32Array(PAGE_RECORDS);
+	#lengths = new Int32Array(PAGE_RECORDS);
+	#count = 0;
 	#at = 0;
+	/** Time of the next record; Infinity at the end. */
+	time = Number.POSITIVE_INFINITY;
 
-	constructor(cpu: number, pages: Generator<Uint8Array>, records: (page: Uint8Array, cpu: number) => TracefsEvent[]) {
+	constructor(cpu: number, pages: Generator<Uint8Array>, load: (cursor: CpuCursor, page: Uint8Array) => void) {
 		this.cpu = cpu;
 		this.#pages = pages;
-		this.#records = records;
+		this.#load = load;
+		this.#settle();
 	}
 
-	/** The next event; undefined at the end. */
-	peek(): TracefsEvent | undefined {
-		while (this.#at >= this.#held.length) {
-			const page = this.#pages.next();
-			if (page.done === true) return undefined;
-			this.#held = this.#records(page.value, this.cpu);
-			this.#at = 0;
-		}
-		return this.#held[this.#at];
+	get from(): number {
+		return this.#froms[this.#at];
+	}
+
+	get length(): number {
+		return this.#lengths[this.#at];
+	}
+
+	add(time: number, from: number, length: number): void {
+		if (this.#count === this.#times.length) this.#grow();
+		this.#times[this.#count] = time;
+		this.#froms[this.#count] = from;
+		this.#lengths[this.#count++] = length;
+	}
+
+	#grow(): void {
+		const [times, froms, lengths] = [this.#times, this.#froms, this.#lengths];
+		this.#times = new Float64Array(times.length * 2);
+		this.#times.set(times);
+		this.#froms = new Int32Array(froms.length * 2);
+		this.#froms.set(froms);
+		this.#lengths = new Int32Array(lengths.length * 2);
+		this.#lengths.set(lengths);
 	}
 
 	skip(): void {
 		this.#at++;
+		this.#settle();
+	}
+
+	#settle(): void {
+		while (this.#at >= this.#count) {
+			const page = this.#pages.next();
+			if (page.done === true) {
+				this.time = Number.POSITIVE_INFINITY;
+				return;
+			}
+			this.page = page.value;
+			this.view = new DataView(page.value.buffer, page.value.byteOffset, page.value.byteLength);
+			this.#count = 0;
+			this.#at = 0;
+			this.#load(this, page.value);
+		}
+		this.time = this.#times[this.#at];
 	}
 }
 
@@ -111,6 +165,10 @@ function* pagesOf(file: ByteFile, dat: TraceDat, { offset, bytes, chunked, pageB
 
 interface KnownEvent {
 	readonly name: string;
+	readonly format: EventFormat;
+	/** How its records are read without text, once one has been read with it. */
+	template: BinaryTemplate | null;
+	learned: boolean;
 	/** null: nobody reads its text. */
 	readonly render: ((record: Uint8Array, view: DataView) => string) | null;
 }
@@ -142,9 +200,9 @@ class EventTable {
 		const probe = format.fields.some((field) => field.name === "__probe_ip" || field.name === "__probe_func");
 		if (!probe && TRACEPOINTS[name] === undefined && RECIPE_NAMES[name] === undefined) {
 			if (WITHOUT_MEANING.has(name) && !isKsmTracepoint(name)) return null;
-			return { name, render: null };
+			return { name, format, template: null, learned: false, render: null };
 		}
-		return { name, render: rendererOf(format, (address) => this.#symbolAt(address)) };
+		return { name, format, template: null, learned: false, render: rendererOf(format, (address) => this.#symbolAt(address)) };
 	}
 
 	#symbolAt(address: bigint): string {
@@ -153,58 +211,111 @@ class EventTable {
 	}
 }
 
-function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<TracefsEvent[]> {
-	const table = new EventTable(dat);
-	let missed = 0;
-	let origin: number | undefined;
-	const records = (page: Uint8Array, cpu: number): TracefsEvent[] => {
-		const found: TracefsEvent[] = [];
-		readPage(page, dat.page, {
-			record: (time, record) => {
-				if (record.length < 8) return;
-				const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-				const event = table.get(view.getUint16(0, true));
-				if (event === null) return;
-				const pid = view.getInt32(4, true);
-				origin ??= time >= EXACT ? time : 0;
-				found.push({
-					comm: dat.comms.get(pid) ?? (pid === 0 ? "<idle>" : "<...>"),
-					pid,
-					tgid: -1,
-					cpu,
-					ns: time - origin,
-					name: event.name,
-					text: event.render === null ? "" : event.render(record, view),
-				});
-			},
-			missed: (events) => {
-				missed += Math.max(1, events);
-			},
-			damaged: (offset) => {
-				damage(facts, "a page of the ring buffer is damaged", `${file.path}, a page of CPU ${cpu}, byte ${offset} of it`);
-			},
-		});
-		return found;
-	};
-	const cursors = dat.cpus
-		.map((place) => new CpuCursor(place.cpu, pagesOf(file, dat, place), records))
-		.filter((cursor) => cursor.peek() !== undefined);
-	let out: TracefsEvent[] = [];
-	while (cursors.length > 0) {
-		let first = cursors[0];
-		for (const cursor of cursors) if ((cursor.peek()?.ns ?? 0) < (first?.peek()?.ns ?? 0)) first = cursor;
-		const event = first?.peek();
-		if (first === undefined || event === undefined) break;
-		out.push(event);
-		first.skip();
-		if (first.peek() === undefined) cursors.splice(cursors.indexOf(first), 1);
-		if (out.length >= BATCH) {
-			yield out;
-			out = [];
-		}
+/** Records of all CPUs in the order of time. */
+class MergedRecords {
+	readonly #dat: TraceDat;
+	readonly #facts: SourceFacts;
+	readonly #table: EventTable;
+	readonly #cursors: CpuCursor[];
+	#missed = 0;
+	#origin: number | undefined;
+
+	constructor(dat: TraceDat, file: ByteFile, facts: SourceFacts) {
+		this.#dat = dat;
+		this.#facts = facts;
+		this.#table = new EventTable(dat);
+		const load = (cursor: CpuCursor, page: Uint8Array): void =>
+			readPage(page, dat.page, {
+				record: (time, from, length) => {
+					if (length < 8 || this.#table.get(cursor.view.getUint16(from, true)) === null) return;
+					this.#origin ??= time >= EXACT ? time : 0;
+					cursor.add(time, from, length);
+				},
+				missed: (events) => {
+					this.#missed += Math.max(1, events);
+				},
+				damaged: (offset) =>
+					damage(facts, "a page of the ring buffer is damaged", `${file.path}, a page of CPU ${cursor.cpu}, byte ${offset} of it`),
+			});
+		this.#cursors = dat.cpus.map((place) => new CpuCursor(place.cpu, pagesOf(file, dat, place), load));
 	}
-	yield out;
-	// Overruns are counted by the tracer as a whole, and marked again in the pages behind them.
-	lose(facts, "missed", Math.max(0, missed - (facts.losses.get("overrun") ?? 0)));
-	if (table.unknownIds.count > 0) facts.warnings.push(`${table.unknownIds.count} records are of events whose format is not in the file`);
+
+	/** Visits the next `most` records; false where there were none. */
+	visit(most: number, visit: (cursor: CpuCursor, known: KnownEvent, ns: number) => void): boolean {
+		for (let count = 0; count < most; count++) {
+			let first: CpuCursor | null = null;
+			for (const cursor of this.#cursors) if (cursor.time < (first?.time ?? Number.POSITIVE_INFINITY)) first = cursor;
+			if (first === null) return count > 0;
+			const known = this.#table.get(first.view.getUint16(first.from, true));
+			if (known !== null) visit(first, known, first.time - (this.#origin ?? 0));
+			first.skip();
+		}
+		return true;
+	}
+
+	raw({ cpu, view, page, from, length }: CpuCursor, known: KnownEvent, ns: number): TracefsEvent {
+		const pid = view.getInt32(from + 4, true);
+		const record = page.subarray(from, from + length);
+		return {
+			comm: this.comm(pid),
+			pid,
+			tgid: -1,
+			cpu,
+			ns,
+			name: known.name,
+			text: known.render === null ? "" : known.render(record, new DataView(record.buffer, record.byteOffset, record.byteLength)),
+		};
+	}
+
+	comm(pid: number): string {
+		return this.#dat.comms.get(pid) ?? (pid === 0 ? "<idle>" : "<...>");
+	}
+
+	finish(): void {
+		// Overruns are counted by the tracer as a whole, and marked again in the pages behind them.
+		lose(this.#facts, "missed", Math.max(0, this.#missed - (this.#facts.losses.get("overrun") ?? 0)));
+		const { count } = this.#table.unknownIds;
+		if (count > 0) this.#facts.warnings.push(`${count} records are of events whose format is not in the file`);
+	}
+}
+
+function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<TracefsEvent[]> {
+	const records = new MergedRecords(dat, file, facts);
+	for (let more = true; more; ) {
+		const out: TracefsEvent[] = [];
+		more = records.visit(BATCH, (cursor, known, ns) => out.push(records.raw(cursor, known, ns)));
+		yield out;
+	}
+	records.finish();
+}
+
+/** As `merged`, without text where the format of an event tells where its values are. */
+function* mergedBatches(dat: TraceDat, file: ByteFile, facts: SourceFacts, intake: Intake): Generator<EventBatch> {
+	const records = new MergedRecords(dat, file, facts);
+	const event = new KernelEvent();
+	let more = true;
+	const each = (visit: (event: KernelEvent) => void): void => {
+		more = records.visit(BATCH, (cursor, known, ns) => {
+			const { template } = known;
+			if (template !== null && ns <= Number.MAX_SAFE_INTEGER && readBinary(template, cursor.view, cursor.from, cursor.length, event.v) && isSound(template.code, event.v)) {
+				event.code = template.code;
+				event.ns = ns;
+				event.pid = cursor.view.getInt32(cursor.from + 4, true);
+				event.comm = records.comm(event.pid);
+				intake.look(event);
+				visit(event);
+				return;
+			}
+			const raw = records.raw(cursor, known, ns);
+			const taken = intake.take(raw);
+			if (!known.learned) {
+				known.learned = true;
+				const values = intake.values(raw);
+				if (values !== null) known.template = binaryTemplate(known.format, values.shape, values.given);
+			}
+			if (taken !== null) visit(taken);
+		});
+	};
+	while (more) yield { each };
+	records.finish();
 }

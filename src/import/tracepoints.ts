@@ -46,15 +46,30 @@ function markWrite(text: string): Rewrite {
 	return same;
 }
 
+interface Tracepoint {
+	readonly event: string;
+	readonly form: (text: string) => Rewrite;
+	/** The tracker's values, and the binary fields that hold them. */
+	readonly fields?: Readonly<Record<string, string>>;
+}
+
 /** Tracepoints that the tracker reads, with what makes their text its own: by the first line's form. */
-export const TRACEPOINTS: Readonly<Record<string, { readonly event: string; readonly form: (text: string) => Rewrite }>> = {
-	kvm_page_fault: { event: "kvm_page_fault", form: pageFault },
-	kvm_tdp_mmu_spte_changed: { event: "kvm_tdp_mmu_spte_changed", form: spteChanged },
+export const TRACEPOINTS: Readonly<Record<string, Tracepoint>> = {
+	kvm_page_fault: {
+		event: "kvm_page_fault",
+		form: pageFault,
+		fields: { vcpu: "vcpu_id", rip: "guest_rip", address: "fault_address", error_code: "error_code" },
+	},
+	kvm_tdp_mmu_spte_changed: {
+		event: "kvm_tdp_mmu_spte_changed",
+		form: spteChanged,
+		fields: { "as id": "as_id", gfn: "gfn", level: "level", old_spte: "old_spte", new_spte: "new_spte" },
+	},
 	kvm_unmap_hva_range: { event: "kvm_unmap_hva_range", form: () => same },
 	kvm_exit: { event: "kvm_exit", form: () => same },
 	kvm_pio: { event: "kvm_pio", form: () => same },
 	kvm_entry: { event: "kvm_entry", form: () => same },
-	page_fault_user: { event: "page_fault_user", form: pageFaultUser },
+	page_fault_user: { event: "page_fault_user", form: pageFaultUser, fields: { address: "address", error_code: "error_code" } },
 	ksm_merge_with_ksm_page: { event: "ksm_merge_with_ksm_page", form: () => ksmMerge },
 	ksm_merge_one_page: { event: "ksm_merge_one_page", form: () => ksmMerge },
 	mark_mmio_spte: { event: "mark_mmio_spte", form: () => same },
