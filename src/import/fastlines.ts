@@ -18,6 +18,10 @@ const BRACKET_END = 93;
 
 /** TASK_COMM_LEN less its NUL. */
 const MAX_COMM = 15;
+/** comm is printed in so many columns by perf. */
+const COMM_COLUMNS = 16;
+const ASCII = 126;
+const SLASH = 47;
 /** A power of two; more than the events that a capture has. */
 const NAMES = 512;
 const PREFIXES = 4;
@@ -50,6 +54,9 @@ const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 
 const POWERS = Float64Array.from({ length: 10 }, (_, places) => 10 ** places);
 
+/** kernel: tracefs and trace-cmd report. perf: perf script. */
+export type FastLayout = "kernel" | "perf";
+
 export class FastLines {
 	readonly #visit: (event: KernelEvent) => void;
 	readonly #event = new KernelEvent();
@@ -67,7 +74,10 @@ export class FastLines {
 	/** Some time had parts of a microsecond. */
 	nanoseconds = false;
 
-	constructor(visit: (event: KernelEvent) => void) {
+	readonly #layout: FastLayout;
+
+	constructor(layout: FastLayout, visit: (event: KernelEvent) => void) {
+		this.#layout = layout;
 		this.#visit = visit;
 	}
 
@@ -118,7 +128,7 @@ export class FastLines {
 			break;
 		}
 		if (prefix === null) {
-			prefix = this.#prefix(bytes, from);
+			prefix = this.#layout === "perf" ? this.#perfPrefix(bytes, from) : this.#prefix(bytes, from);
 			if (prefix === null) return MISFIT;
 			at = from + prefix.length;
 		}
@@ -137,6 +147,10 @@ export class FastLines {
 		const places = at - point;
 		if (places === 0 || places > 9 || bytes[at] !== COLON || bytes[at + 1] !== SPACE) return MISFIT;
 		at += 2;
+		if (this.#layout === "perf") {
+			while (bytes[at] === SPACE) at++;
+			at = behindGroup(bytes, at);
+		}
 		const nameFrom = at;
 		let hash = 0;
 		while (bytes[at] !== COLON && bytes[at] > SPACE) hash = (Math.imul(hash, 31) + bytes[at++]) | 0;
@@ -196,15 +210,66 @@ export class FastLines {
 		const pidEnd = back + 1;
 		while (back > commFrom && isDigit(bytes[back])) back--;
 		if (back + 1 === pidEnd || pidEnd - back > 10 || bytes[back] !== MINUS || back - commFrom > MAX_COMM) return null;
+		return this.#keep(
+			bytes,
+			from,
+			end,
+			numberOf(bytes, back + 1, pidEnd),
+			tgid,
+			Buffer.from(bytes.subarray(commFrom, back)).toString("utf8"),
+		);
+	}
+
+	#keep(bytes: Uint8Array, from: number, end: number, pid: number, tgid: number, comm: string): Prefix {
 		const kept = this.#prefixes[this.#nextPrefix];
 		this.#nextPrefix = (this.#nextPrefix + 1) & (PREFIXES - 1);
 		kept.bytes = Uint8Array.from(bytes.subarray(from, end));
 		kept.length = end - from;
-		kept.pid = numberOf(bytes, back + 1, pidEnd);
+		kept.pid = pid;
 		kept.tgid = tgid;
-		kept.comm = Buffer.from(bytes.subarray(commFrom, back)).toString("utf8");
+		kept.comm = comm;
 		return kept;
 	}
+
+	/** As perf script has it: comm in 16 columns, tid or pid/tid, [cpu]. */
+	#perfPrefix(bytes: Uint8Array, from: number): Prefix | null {
+		let at = from;
+		while (at < from + COMM_COLUMNS) {
+			if (bytes[at] < SPACE || bytes[at] > ASCII || (at === from && bytes[at] === HASH)) return null;
+			at++;
+		}
+		if (bytes[at] !== SPACE) return null;
+		while (bytes[at] === SPACE) at++;
+		const first = at;
+		while (isDigit(bytes[at])) at++;
+		if (at === first || at - first > 9) return null;
+		let pid = numberOf(bytes, first, at);
+		let tgid = -1;
+		if (bytes[at] === SLASH) {
+			tgid = pid;
+			const second = ++at;
+			while (isDigit(bytes[at])) at++;
+			if (at === second || at - second > 9) return null;
+			pid = numberOf(bytes, second, at);
+		}
+		if (bytes[at] !== SPACE) return null;
+		while (bytes[at] === SPACE) at++;
+		if (bytes[at++] !== BRACKET) return null;
+		const cpu = at;
+		while (isDigit(bytes[at])) at++;
+		if (at === cpu || bytes[at] !== BRACKET_END || bytes[at + 1] !== SPACE) return null;
+		const comm = Buffer.from(bytes.subarray(from, from + COMM_COLUMNS))
+			.toString("latin1")
+			.trim();
+		return this.#keep(bytes, from, at + 2, pid, tgid, comm);
+	}
+}
+
+/** Behind "group:", where the event's name has one. */
+function behindGroup(bytes: Uint8Array, from: number): number {
+	let at = from;
+	while (bytes[at] !== COLON && bytes[at] > SPACE) at++;
+	return bytes[at] === COLON && bytes[at + 1] > SPACE ? at + 1 : from;
 }
 
 function numberOf(bytes: Uint8Array, from: number, to: number): number {

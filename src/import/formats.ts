@@ -1,21 +1,23 @@
 // The reader of each kernel-event format, by its name.
 import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
 import type { EventFormat } from "./detect.js";
+import type { EventBatch, KernelEvent } from "./event.js";
 import type { Line } from "./input.js";
+import { type Intake, kept } from "./intake.js";
 import { parseLatencyLine } from "./latency.js";
 import { inOrder } from "./merge.js";
 import { perfettoSource } from "./perfetto.js";
 import { parsePerfLine } from "./perfscript.js";
-import { type EventSource, lose, type Reading, type SourceFacts } from "./source.js";
+import { type EventSource, lose, type Reading, type SourceFacts, type TakenReading } from "./source.js";
 import { type TextLayout, textSource } from "./textsource.js";
 import { parseReportLine } from "./tracecmd.js";
 import { traceDatSource } from "./tracedat.js";
 
-const TRACEFS: TextLayout = { format: "tracefs", clock: "", fast: true, parse: parseReportLine };
+const TRACEFS: TextLayout = { format: "tracefs", clock: "", fast: "kernel", parse: parseReportLine };
 const LATENCY: TextLayout = { format: "tracefs latency", clock: "", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) };
-const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", fast: true, parse: parseReportLine };
+const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", fast: "kernel", parse: parseReportLine };
 const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", parse: parseBpftraceLine };
-const PERF: TextLayout = { format: "perf script", clock: "", parse: parsePerfLine };
+const PERF: TextLayout = { format: "perf script", clock: "", fast: "perf", parse: parsePerfLine };
 
 /** Lines within one line of JSON. */
 function jsonLines(line: Line, facts: SourceFacts): readonly string[] {
@@ -32,19 +34,32 @@ function jsonLines(line: Line, facts: SourceFacts): readonly string[] {
 
 /** A source whose tracer wrote CPU by CPU: put in order of time. */
 function ordered(source: EventSource): EventSource {
+	async function* sorted<T extends { readonly ns: number }>(facts: SourceFacts, batches: AsyncGenerator<T[]>): AsyncGenerator<T[]> {
+		const late = { count: 0 };
+		yield* inOrder(batches, late);
+		if (late.count > 0)
+			facts.warnings.push(`${late.count} events came too late to be put in the order of time: they stand where the file has them`);
+	}
+	const { take } = source;
 	return {
 		...source,
 		read: (): Reading => {
 			const { facts, batches } = source.read();
-			const late = { count: 0 };
-			async function* sorted(): AsyncGenerator<Awaited<ReturnType<typeof batches.next>>["value"]> {
-				yield* inOrder(batches, late);
-				if (late.count > 0)
-					facts.warnings.push(`${late.count} events came too late to be put in the order of time: they stand where the file has them`);
-			}
-			return { facts, batches: sorted() };
+			return { facts, batches: sorted(facts, batches) };
 		},
+		...(take === undefined
+			? {}
+			: {
+					take: (intake: Intake): TakenReading => {
+						const { facts, batches } = take(intake);
+						return { facts, batches: lent(sorted(facts, kept(batches))) };
+					},
+				}),
 	};
+}
+
+async function* lent(batches: AsyncGenerator<KernelEvent[]>): AsyncGenerator<EventBatch> {
+	for await (const batch of batches) yield { each: (visit) => batch.forEach(visit) };
 }
 
 export function openSource(format: EventFormat, path: string, lenient: boolean): EventSource {

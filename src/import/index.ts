@@ -8,10 +8,10 @@ import type { DamagedEvents } from "./damaged.js";
 import { type Detected, detect, EVENT_FORMATS, HEAD_BYTES } from "./detect.js";
 import { DeviceSink, type DeviceSpec, Devices } from "./devices.js";
 import type { RecordSink } from "./emit.js";
-import type { EventBatch, KernelEvent } from "./event.js";
+import type { EventBatch } from "./event.js";
 import { openSource } from "./formats.js";
 import { readHead } from "./input.js";
-import { Intake, takeFrom } from "./intake.js";
+import { Intake, kept, takeFrom } from "./intake.js";
 import { type KnownVm, readMemslots } from "./knownvm.js";
 import { mergeByTime } from "./merge.js";
 import { LACKS_NOTHING, Normaliser } from "./normalise.js";
@@ -181,15 +181,6 @@ class MergedSources {
 			sources: this.#facts.map((facts, at) => ({ ...facts.digest, format: this.#sources[at]?.format ?? "" })),
 			importer: this.#sources[0]?.format ?? "",
 		};
-	}
-}
-
-/** Events to keep. */
-async function* kept(batches: AsyncGenerator<EventBatch>): AsyncGenerator<KernelEvent[]> {
-	for await (const batch of batches) {
-		const out: KernelEvent[] = [];
-		batch.each((event) => out.push(event.copy()));
-		yield out;
 	}
 }
 

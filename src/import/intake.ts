@@ -71,3 +71,12 @@ export function takeFrom(source: EventSource, intake: Intake): TakenReading {
 	const { facts, batches } = source.read();
 	return { facts, batches: taken(batches, intake) };
 }
+
+/** Events to keep. */
+export async function* kept(batches: AsyncGenerator<EventBatch>): AsyncGenerator<KernelEvent[]> {
+	for await (const batch of batches) {
+		const out: KernelEvent[] = [];
+		batch.each((event) => out.push(event.copy()));
+		yield out;
+	}
+}

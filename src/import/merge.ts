@@ -1,5 +1,4 @@
 // Several sources of one host in the order of one clock; and events of one source that its tracer wrote CPU by CPU, put in order within a window.
-import type { TracefsEvent } from "./tracefs.js";
 
 const BATCH = 4096;
 
@@ -58,10 +57,10 @@ const WINDOW = 1 << 16;
  * Events by time, equal times in the source's order, as long as none is more than WINDOW events late. `late` counts those that are: they come where
  * they are found.
  */
-export async function* inOrder(batches: AsyncGenerator<TracefsEvent[]>, late: { count: number }): AsyncGenerator<TracefsEvent[]> {
-	let held: TracefsEvent[] = [];
+export async function* inOrder<T extends Timed>(batches: AsyncGenerator<T[]>, late: { count: number }): AsyncGenerator<T[]> {
+	let held: T[] = [];
 	let last = Number.NEGATIVE_INFINITY;
-	const release = (count: number): TracefsEvent[] => {
+	const release = (count: number): T[] => {
 		// Sorting is stable.
 		held.sort((a, b) => a.ns - b.ns);
 		const out = held.slice(0, count);

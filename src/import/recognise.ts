@@ -91,7 +91,11 @@ export class Recogniser {
 		const shape = SHAPES.get(known?.event ?? "");
 		if (known === undefined || known === null) return null;
 		if (shape === undefined) return { shape: NOTHING, given: NO_FIELDS };
-		return shape.values.length === 0 && !shape.text ? { shape, given: NO_FIELDS } : known.given === null ? null : { shape, given: known.given };
+		return shape.values.length === 0 && !shape.text
+			? { shape, given: NO_FIELDS }
+			: known.given === null
+				? null
+				: { shape, given: known.given };
 	}
 
 	/** The bytes of such lines, read without their text; null where that cannot be. After `recognise` of an event. */

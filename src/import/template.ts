@@ -74,7 +74,8 @@ function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, 
 		if (HEX.test(text)) steps.push({ literal: bytesOf(`${literal}0x`), take, at: value.at });
 		else if (value.kind === "decimal" && DECIMAL.test(text)) steps.push({ literal: bytesOf(literal), take: Take.decimal, at: value.at });
 		// A tracepoint's fields are hexadecimal whether they say so or not.
-		else if (value.kind !== "decimal" && shape.style === "words" && BARE_HEX.test(text)) steps.push({ literal: bytesOf(literal), take, at: value.at });
+		else if (value.kind !== "decimal" && shape.style === "words" && BARE_HEX.test(text))
+			steps.push({ literal: bytesOf(literal), take, at: value.at });
 		else return null;
 	}
 	// Fields that the tracker can do without may not be there.

@@ -1,7 +1,7 @@
 // Text captures of any layout as a source of events: lines in, batches out, with the losses and facts that the text itself tells.
 import { BadInputError } from "../errors.js";
 import type { EventBatch, KernelEvent } from "./event.js";
-import { FastLines } from "./fastlines.js";
+import { type FastLayout, FastLines } from "./fastlines.js";
 import { type Line, readLines, readTextBlocks, type TextBlock } from "./input.js";
 import type { Intake } from "./intake.js";
 import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts, type TakenReading } from "./source.js";
@@ -17,7 +17,7 @@ export interface TextLayout {
 	readonly format: string;
 	readonly clock: string;
 	/** Most lines are as fastlines.ts reads them. */
-	readonly fast?: boolean;
+	readonly fast?: FastLayout;
 	parse(line: string): TextLine;
 }
 
@@ -116,7 +116,7 @@ export type LineSplitter = (line: Line, facts: SourceFacts) => readonly string[]
 
 export function textSource(path: string, layout: TextLayout, lenient: boolean, split?: LineSplitter): EventSource {
 	const source: EventSource = { path, format: layout.format, read: () => reading(path, layout, lenient, split) };
-	return layout.fast === true ? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) } : source;
+	return layout.fast !== undefined ? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) } : source;
 }
 
 function fastReading(path: string, layout: TextLayout, lenient: boolean, intake: Intake): TakenReading {
@@ -149,7 +149,7 @@ class ByteLines {
 		this.#reader = new LineReader(layout, facts, where);
 		this.#facts = facts;
 		this.#intake = intake;
-		this.#fast = new FastLines((event) => {
+		this.#fast = new FastLines(layout.fast ?? "kernel", (event) => {
 			intake.look(event);
 			this.#visit(event);
 		});

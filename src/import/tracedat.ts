@@ -1,7 +1,7 @@
 // trace.dat as a source of events: the pages of each CPU decoded one at a time, and merged by time.
 import { BadInputError, LimitError } from "../errors.js";
-import { type ByteFile, openByteFile } from "./bytefile.js";
 import { type BinaryTemplate, binaryTemplate, readBinary } from "./binarytemplate.js";
+import { type ByteFile, openByteFile } from "./bytefile.js";
 import { type EventBatch, KernelEvent } from "./event.js";
 import { type EventFormat, rendererOf } from "./eventformat.js";
 import { isGzip } from "./input.js";
@@ -9,8 +9,8 @@ import type { Intake } from "./intake.js";
 import { Kallsyms } from "./kallsyms.js";
 import { readPage } from "./ringbuffer.js";
 import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
-import { isSound } from "./template.js";
 import { RECIPE_NAMES } from "./symbols.js";
+import { isSound } from "./template.js";
 import { type CpuPages, Option, readTraceDat, type TraceDat } from "./tracedatfile.js";
 import type { TracefsEvent } from "./tracefs.js";
 import { isKsmTracepoint, TRACEPOINTS, WITHOUT_MEANING } from "./tracepoints.js";
@@ -297,7 +297,12 @@ function* mergedBatches(dat: TraceDat, file: ByteFile, facts: SourceFacts, intak
 	const each = (visit: (event: KernelEvent) => void): void => {
 		more = records.visit(BATCH, (cursor, known, ns) => {
 			const { template } = known;
-			if (template !== null && ns <= Number.MAX_SAFE_INTEGER && readBinary(template, cursor.view, cursor.from, cursor.length, event.v) && isSound(template.code, event.v)) {
+			if (
+				template !== null &&
+				ns <= Number.MAX_SAFE_INTEGER &&
+				readBinary(template, cursor.view, cursor.from, cursor.length, event.v) &&
+				isSound(template.code, event.v)
+			) {
 				event.code = template.code;
 				event.ns = ns;
 				event.pid = cursor.view.getInt32(cursor.from + 4, true);

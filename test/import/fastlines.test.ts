@@ -12,7 +12,7 @@ import { NO_DEFINITIONS } from "../../src/import/probes.js";
 import { Recogniser } from "../../src/import/recognise.js";
 import { Scout } from "../../src/import/scout.js";
 import type { EventSource } from "../../src/import/source.js";
-import { asReport, asTracefs, smallRun } from "./encode.js";
+import { asPerf, asReport, asTracefs, smallRun } from "./encode.js";
 import { fixture } from "./fixture.js";
 import { file } from "./sources.js";
 
@@ -44,7 +44,11 @@ async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
 }
 
 /** As bytes, and as text. */
-async function both(content: string | Uint8Array, format: "tracefs" | "trace-cmd" = "tracefs", lenient = true): Promise<[Taken, Taken]> {
+async function both(
+	content: string | Uint8Array,
+	format: "tracefs" | "trace-cmd" | "perf" = "tracefs",
+	lenient = true,
+): Promise<[Taken, Taken]> {
 	const source = openSource(format, file(content), lenient);
 	const { take, ...text } = source;
 	expect(take).toBeDefined();
@@ -70,6 +74,26 @@ describe("lines as bytes", () => {
 			const [bytes, text] = await both(asReport(run, raw), "trace-cmd");
 			expect(bytes).toEqual(text);
 		}
+	});
+
+	it("of perf script, and damaged ones", async () => {
+		const whole = Buffer.from(asPerf(smallRun()));
+		const [bytes, text] = await both(whole, "perf");
+		expect(bytes).toEqual(text);
+		await fc.assert(
+			fc.asyncProperty(
+				fc.nat(whole.length - 1),
+				fc.constantFrom(...Buffer.from("0x9f =:[]()-\n\t/\0")),
+				fc.boolean(),
+				async (at, byte, lenient) => {
+					const content = Buffer.from(whole);
+					content[at] = byte;
+					const [hurt, read] = await both(content, "perf", lenient);
+					expect(hurt).toEqual(read);
+				},
+			),
+			{ numRuns: 60 },
+		);
 	});
 
 	it("with names that look like anything", async () => {
