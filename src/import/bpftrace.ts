@@ -15,7 +15,8 @@ const bpf = (name: string, decimal: readonly string[] = [], renamed: Readonly<Re
 	renamed,
 });
 
-const BPF_EVENTS: Readonly<Record<string, BpfEvent>> = {
+/** Events of the recipe, by the name in their lines. */
+export const BPF_EVENTS: Readonly<Record<string, BpfEvent>> = {
 	KVM_PF: bpf("kvm_page_fault", ["vcpu"], { vcpu: "vcpu_id", rip: "guest_rip", gpa: "fault_address", ec: "error_code" }),
 	KVM_UNMAP: bpf("kvm_unmap_hva_range"),
 	KVM_SPTE: bpf("kvm_tdp_mmu_spte_changed", ["level", "as_id"], { old: "old_spte", new: "new_spte", as: "as_id" }),

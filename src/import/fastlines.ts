@@ -1,7 +1,7 @@
 // Lines of the kernel's own layout (tracefs, trace-cmd report) read as bytes: comm-pid, an optional (tgid), [cpu], flags, seconds, event, values
 // (formats.md 2.2). What is not as usual is given to the reader of text, which knows every layout and says what is wrong.
 import { KernelEvent } from "./event.js";
-import { isSound, MISFIT, readTemplate, type Template } from "./template.js";
+import { isSound, MISFIT, NameTable, readTemplate, type Template } from "./template.js";
 
 const NEWLINE = 10;
 const RETURN = 13;
@@ -22,18 +22,7 @@ const MAX_COMM = 15;
 const COMM_COLUMNS = 16;
 const ASCII = 126;
 const SLASH = 47;
-/** A power of two; more than the events that a capture has. */
-const NAMES = 512;
 const PREFIXES = 4;
-
-/** What is known of the lines of one event. */
-export interface KnownName {
-	readonly name: Uint8Array;
-	/** null: they mean nothing. */
-	readonly template: Template | null;
-	/** Lines so far that mean nothing. */
-	skipped: number;
-}
 
 /** Beginning of a line up to the space behind its [cpu], as it was seen before. */
 interface Prefix {
@@ -50,6 +39,10 @@ FILLER[TAB] = 1;
 FILLER[RETURN] = 1;
 FILLER[BRACKET] = 0;
 
+/** Letters of a group's name. */
+const GROUP = new Uint8Array(256);
+for (const byte of Buffer.from("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")) GROUP[byte] = 1;
+
 const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 
 const POWERS = Float64Array.from({ length: 10 }, (_, places) => 10 ** places);
@@ -60,7 +53,7 @@ export type FastLayout = "kernel" | "perf";
 export class FastLines {
 	readonly #visit: (event: KernelEvent) => void;
 	readonly #event = new KernelEvent();
-	readonly #names: (KnownName | undefined)[] = Array.from({ length: NAMES });
+	readonly #names = new NameTable();
 	readonly #prefixes: Prefix[] = Array.from({ length: PREFIXES }, () => ({
 		bytes: new Uint8Array(0),
 		length: -1,
@@ -83,34 +76,12 @@ export class FastLines {
 
 	/** From now on, lines of this event are read by the template, or skipped. */
 	learn(name: string, template: Template | null): void {
-		const bytes = Uint8Array.from(Buffer.from(name, "latin1"));
-		let hash = 0;
-		for (const byte of bytes) hash = (Math.imul(hash, 31) + byte) | 0;
-		for (let tries = 0; tries < NAMES; tries++) {
-			const slot = (hash + tries) & (NAMES - 1);
-			if (this.#names[slot] !== undefined) continue;
-			this.#names[slot] = { name: bytes, template, skipped: 0 };
-			return;
-		}
+		this.#names.learn(name, template);
 	}
 
 	/** Lines of events that mean nothing, by name. */
 	skipped(): [name: string, lines: number][] {
-		return this.#names.flatMap((known) =>
-			known === undefined || known.skipped === 0 ? [] : [[Buffer.from(known.name).toString("latin1"), known.skipped] as [string, number]],
-		);
-	}
-
-	#known(hash: number, bytes: Uint8Array, from: number, to: number): KnownName | undefined {
-		for (let slot = hash & (NAMES - 1); ; slot = (slot + 1) & (NAMES - 1)) {
-			const known = this.#names[slot];
-			if (known === undefined) return undefined;
-			const { name } = known;
-			if (name.length !== to - from) continue;
-			let at = 0;
-			while (at < name.length && name[at] === bytes[from + at]) at++;
-			if (at === name.length) return known;
-		}
+		return this.#names.skipped();
 	}
 
 	/** Reads the line at bytes[from]; the place behind its newline, or MISFIT where it is for the reader of text. A newline ends the bytes. */
@@ -134,7 +105,9 @@ export class FastLines {
 		}
 		while (bytes[at] === SPACE) at++;
 		if (!isDigit(bytes[at])) {
+			const flags = at;
 			while (bytes[at] > SPACE && bytes[at] !== COLON) at++;
+			if (this.#layout === "perf" && at - flags !== 4 && at - flags !== 5) return MISFIT;
 			while (bytes[at] === SPACE) at++;
 		}
 		let seconds = 0;
@@ -155,7 +128,7 @@ export class FastLines {
 		let hash = 0;
 		while (bytes[at] !== COLON && bytes[at] > SPACE) hash = (Math.imul(hash, 31) + bytes[at++]) | 0;
 		if (bytes[at] !== COLON) return MISFIT;
-		const known = this.#known(hash, bytes, nameFrom, at);
+		const known = this.#names.find(hash, bytes, nameFrom, at);
 		if (known === undefined) return MISFIT;
 		at++;
 		while (bytes[at] === SPACE) at++;
@@ -268,7 +241,7 @@ export class FastLines {
 /** Behind "group:", where the event's name has one. */
 function behindGroup(bytes: Uint8Array, from: number): number {
 	let at = from;
-	while (bytes[at] !== COLON && bytes[at] > SPACE) at++;
+	while (GROUP[bytes[at]] === 1) at++;
 	return bytes[at] === COLON && bytes[at + 1] > SPACE ? at + 1 : from;
 }
 

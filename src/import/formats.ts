@@ -16,7 +16,7 @@ import { traceDatSource } from "./tracedat.js";
 const TRACEFS: TextLayout = { format: "tracefs", clock: "", fast: "kernel", parse: parseReportLine };
 const LATENCY: TextLayout = { format: "tracefs latency", clock: "", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) };
 const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", fast: "kernel", parse: parseReportLine };
-const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", parse: parseBpftraceLine };
+const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", fast: "bpftrace", parse: parseBpftraceLine };
 const PERF: TextLayout = { format: "perf script", clock: "", fast: "perf", parse: parsePerfLine };
 
 /** Lines within one line of JSON. */

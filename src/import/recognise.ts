@@ -182,7 +182,10 @@ export class Recogniser {
 		const asIs = [...source].every(
 			([canonical, given]) => canonical === given && (decimal.has(canonical) || (field(text, given) ?? "").startsWith("0x")),
 		);
-		if (asIs) return { event: meaning.event, rewrite: null, given: source };
+		if (asIs) {
+			const { values = [] } = SHAPES.get(meaning.event) ?? {};
+			return { event: meaning.event, rewrite: null, given: new Map(values.map(({ key }) => [key, key])) };
+		}
 		const pairs = [...source];
 		return {
 			event: meaning.event,

@@ -82,6 +82,80 @@ function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, 
 	return steps.slice(0, used);
 }
 
+/** Of a line of `key=value` alone, ` key=` first: what each key is in the tracker's grammar, and whether its number is hexadecimal. */
+export function templateOfPairs(
+	text: string,
+	shape: EventShape,
+	meaning: (key: string) => { readonly key: string; readonly hex: boolean } | undefined,
+): Template | null {
+	const steps: TemplateStep[] = [];
+	for (const token of text.split(" ").slice(1)) {
+		const [, key = "", word = ""] = PAIR.exec(token) ?? [];
+		const meant = meaning(key);
+		const value = shape.values.find((candidate) => candidate.key === meant?.key);
+		const literal = ` ${key}=`;
+		if (meant === undefined || value === undefined) steps.push({ literal: bytesOf(literal), take: Take.skip, at: 0 });
+		else if (value.kind === "copyTarget") return null;
+		else {
+			const take = meant.hex ? (value.kind === "wide" ? Take.wide : Take.hex) : Take.decimal;
+			const prefixed = meant.hex && HEX.test(word);
+			if (!prefixed && !(meant.hex ? BARE_HEX : DECIMAL).test(word)) return null;
+			steps.push({ literal: bytesOf(prefixed ? `${literal}0x` : literal), take, at: value.at });
+		}
+	}
+	return { code: shape.code, head: false, steps };
+}
+
+/** What is known of the lines of one event. */
+interface KnownName {
+	readonly name: Uint8Array;
+	/** null: they mean nothing. */
+	readonly template: Template | null;
+	/** Lines so far that mean nothing. */
+	skipped: number;
+}
+
+/** A power of two; more than the events that a capture has. */
+const NAMES = 512;
+
+/** Templates by the bytes of an event's name. */
+export class NameTable {
+	readonly #names: (KnownName | undefined)[] = Array.from({ length: NAMES });
+
+	learn(name: string, template: Template | null): void {
+		const bytes = bytesOf(name);
+		let hash = 0;
+		for (const byte of bytes) hash = (Math.imul(hash, 31) + byte) | 0;
+		for (let tries = 0; tries < NAMES / 2; tries++) {
+			const slot = (hash + tries) & (NAMES - 1);
+			if (this.#names[slot] !== undefined) continue;
+			this.#names[slot] = { name: bytes, template, skipped: 0 };
+			return;
+		}
+	}
+
+	/** Lines of events that mean nothing, by name. */
+	skipped(): [name: string, lines: number][] {
+		return this.#names.flatMap((known) =>
+			known === undefined || known.skipped === 0 ? [] : [[Buffer.from(known.name).toString("latin1"), known.skipped] as [string, number]],
+		);
+	}
+
+	/** @param hash as `learn` makes it */
+	find(hash: number, bytes: Uint8Array, from: number, to: number): KnownName | undefined {
+		for (let tries = 0; tries < NAMES; tries++) {
+			const known = this.#names[(hash + tries) & (NAMES - 1)];
+			if (known === undefined) return undefined;
+			const { name } = known;
+			if (name.length !== to - from) continue;
+			let at = 0;
+			while (at < name.length && name[at] === bytes[from + at]) at++;
+			if (at === name.length) return known;
+		}
+		return undefined;
+	}
+}
+
 function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
 	const steps: TemplateStep[] = [];
 	let at = 0;

@@ -1,6 +1,7 @@
 // Text captures of any layout as a source of events: lines in, batches out, with the losses and facts that the text itself tells.
 import { BadInputError } from "../errors.js";
 import type { EventBatch, KernelEvent } from "./event.js";
+import { bpfTemplate, FastBpf } from "./fastbpf.js";
 import { type FastLayout, FastLines } from "./fastlines.js";
 import { type Line, readLines, readTextBlocks, type TextBlock } from "./input.js";
 import type { Intake } from "./intake.js";
@@ -17,7 +18,7 @@ export interface TextLayout {
 	readonly format: string;
 	readonly clock: string;
 	/** Most lines are as fastlines.ts reads them. */
-	readonly fast?: FastLayout;
+	readonly fast?: FastLayout | "bpftrace";
 	parse(line: string): TextLine;
 }
 
@@ -116,7 +117,9 @@ export type LineSplitter = (line: Line, facts: SourceFacts) => readonly string[]
 
 export function textSource(path: string, layout: TextLayout, lenient: boolean, split?: LineSplitter): EventSource {
 	const source: EventSource = { path, format: layout.format, read: () => reading(path, layout, lenient, split) };
-	return layout.fast !== undefined ? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) } : source;
+	return layout.fast !== undefined && split === undefined
+		? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) }
+		: source;
 }
 
 function fastReading(path: string, layout: TextLayout, lenient: boolean, intake: Intake): TakenReading {
@@ -130,6 +133,11 @@ async function* fastBatches(path: string, layout: TextLayout, facts: SourceFacts
 	lines.finish();
 }
 
+interface Learning {
+	likeness: string;
+	tries: number;
+}
+
 /** Lines of a name that are looked at for a template. */
 const LESSONS = 8;
 
@@ -138,9 +146,10 @@ class ByteLines {
 	readonly #reader: LineReader;
 	readonly #facts: SourceFacts;
 	readonly #intake: Intake;
-	readonly #fast: FastLines;
+	readonly #fast: FastLines | FastBpf;
+	readonly #bpf: boolean;
 	/** By the name of an event: what its last lines look like, and how many more of them may tell. */
-	readonly #learning = new Map<string, { likeness: string; tries: number }>();
+	readonly #learning = new Map<string, Learning>();
 	#visit: (event: KernelEvent) => void = () => undefined;
 	#number = 0;
 	#counted = 0;
@@ -149,10 +158,12 @@ class ByteLines {
 		this.#reader = new LineReader(layout, facts, where);
 		this.#facts = facts;
 		this.#intake = intake;
-		this.#fast = new FastLines(layout.fast ?? "kernel", (event) => {
+		const visitTaken = (event: KernelEvent): void => {
 			intake.look(event);
 			this.#visit(event);
-		});
+		};
+		this.#bpf = layout.fast === "bpftrace";
+		this.#fast = layout.fast === "bpftrace" ? new FastBpf(visitTaken) : new FastLines(layout.fast ?? "kernel", visitTaken);
 	}
 
 	read({ bytes, length, complete }: TextBlock, visit: (event: KernelEvent) => void): void {
@@ -178,14 +189,18 @@ class ByteLines {
 		if (raw === undefined) return;
 		const event = this.#intake.take(raw);
 		if (event !== null) this.#visit(event);
-		this.#learn(raw);
+		this.#learn(raw, text);
 	}
 
 	/** Two lines that look alike are enough: one alone may be damaged. */
-	#learn(raw: TracefsEvent): void {
+	#learn(raw: TracefsEvent, text: string): void {
 		const learning = this.#learning.get(raw.name) ?? { likeness: "", tries: LESSONS };
 		this.#learning.set(raw.name, learning);
 		if (learning.tries-- <= 0) return;
+		if (this.#bpf) {
+			this.#learnBpf(learning, raw, text);
+			return;
+		}
 		if (this.#intake.isSkipped(raw)) {
 			learning.tries = 0;
 			this.#fast.learn(raw.name, null);
@@ -196,6 +211,17 @@ class ByteLines {
 		if (template !== null && likeness === learning.likeness) {
 			learning.tries = 0;
 			this.#fast.learn(raw.name, template);
+		}
+		learning.likeness = likeness;
+	}
+
+	#learnBpf(learning: Learning, raw: TracefsEvent, text: string): void {
+		const values = this.#intake.values(raw);
+		const found = values === null ? null : bpfTemplate(text, values.shape, values.given);
+		const likeness = JSON.stringify(found);
+		if (found !== null && likeness === learning.likeness) {
+			learning.tries = 0;
+			this.#fast.learn(found.name, found.template);
 		}
 		learning.likeness = likeness;
 	}

@@ -46,7 +46,7 @@ async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
 /** As bytes, and as text. */
 async function both(
 	content: string | Uint8Array,
-	format: "tracefs" | "trace-cmd" | "perf" = "tracefs",
+	format: "tracefs" | "trace-cmd" | "perf" | "bpftrace" = "tracefs",
 	lenient = true,
 ): Promise<[Taken, Taken]> {
 	const source = openSource(format, file(content), lenient);
@@ -93,6 +93,36 @@ describe("lines as bytes", () => {
 				},
 			),
 			{ numRuns: 60 },
+		);
+	});
+
+	it("of bpftrace's recipe, and damaged ones", async () => {
+		const pf = (at: number, comm: string): string =>
+			`M ${1_000_000_000 + at * 1234} 1 77 ${78 + (at % 2)} ${comm} KVM_PF vcpu=${at % 2} rip=10ab gpa=${(at * 4096).toString(16)} ec=100000004`;
+		const range = (at: number, name: string): string =>
+			`M ${1_000_000_400 + at * 1234} 0 0 30 ksmd ${name} mm=ffff888100059b80 start=7f0000${at % 10}000 end=7f0000${(at % 10) + 1}000 flags=1 event=1`;
+		const lines = Array.from({ length: 12 }, (_, at) => [
+			pf(at, at % 3 === 0 ? "CPU 0/KVM" : "A B"),
+			range(at, "MN_START"),
+			range(at, "MN_END"),
+		]).flat();
+		const whole = Buffer.from(`# mmtrace 1 clock=monotonic\n${lines.join("\n")}\n@n: 4\n`);
+		const [bytes, text] = await both(whole, "bpftrace");
+		expect(bytes).toEqual(text);
+		expect(bytes.events).toHaveLength(36);
+		await fc.assert(
+			fc.asyncProperty(
+				fc.nat(whole.length - 1),
+				fc.constantFrom(...Buffer.from("0x9f =:AM_-\n\t/\0")),
+				fc.boolean(),
+				async (at, byte, lenient) => {
+					const content = Buffer.from(whole);
+					content[at] = byte;
+					const [hurt, read] = await both(content, "bpftrace", lenient);
+					expect(hurt).toEqual(read);
+				},
+			),
+			{ numRuns: 100 },
 		);
 	});
 
