@@ -19,6 +19,7 @@ import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
 import { emptyTlb } from "./steps";
 import { translate } from "./walk";
+import { ownCowAware } from "./steps";
 import { openWindows } from "./windows";
 import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
 
@@ -182,6 +183,8 @@ function repeat(vcpu: Vcpu, strategy: u32, record: usize, gfn: u64, page: u64, a
 		leavePending(vcpu, strategy, gfn, access, true);
 		return;
 	}
+	// What has raised the sequence since is the fault's own doing.
+	if (copied && ((ownCowAware >> strategy) & 1) != 0) snapshot = vmState(vm, strategy).seq;
 	let ownCow = copied;
 	for (;;) {
 		lockForFault(strategy);
@@ -234,6 +237,7 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const pte = page == NO_PAGE ? 0 : pteOf(vm.mm, page);
 	if (state.waits) {
 		// gup goes on; the exit was counted when it began.
+		lockForFault(strategy);
 		if ((pte & Bit.present) != 0 && inHull(vm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryInProgress);
 		else if ((pte & Bit.writable) == 0 || keptReadOnly(vm.mm, strategy, page)) retried(vcpu, strategy, at, gfn, Cause.retryOther);
 		else installNow(vcpu, strategy, 0, record, gfn, page);
@@ -272,6 +276,7 @@ function see(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, frame: u32,
 export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, flags: u64): void {
 	const vm = vcpu.vm;
 	const write = isWrite(access);
+	vcpu.flights++;
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).inFlight = false;
 	holdGup(vcpu, 0);
 	const page = hvaOf(vm, addressSpace, gfn);
@@ -326,6 +331,7 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 		else if ((pteOf(mm, page) & Bit.present) == 0) populateNone(mm, page, write, false);
 		const pte = pteOf(mm, page);
 		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte)))) {
+			for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
 			gup = 0;
 		}
@@ -338,6 +344,7 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 		if (!inFlight || page == NO_PAGE) continue;
 		if (emulated) count(strategy, Counter.vmexitsEmulated);
 		else {
+			if (copied && ((ownCowAware >> strategy) & 1) != 0) state.snapshot += vmState(vm, strategy).seq - state.retrySnapshot;
 			if ((flags & FaultFlag.lateSnapshot) != 0) state.snapshot = vmState(vm, strategy).seq;
 			finishFault(vcpu, strategy, addressSpace, gfn, page, access, copied || state.ownCow, state.ownCow ? 0 : gup);
 		}

@@ -399,6 +399,10 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	}
 	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
 	op.flags = recordFlags();
+	if (kind == Kind.cow && (op.flags & OpFlag.ownFault) != 0) {
+		op.own = vcpuFor(agent);
+		op.ownFlight = op.own.flights;
+	}
 	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
 	if (kind == Kind.fork) op.child = <u32>argument(4);
 	if (kind == Kind.mremap) op.to = argument(4);

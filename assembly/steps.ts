@@ -67,6 +67,9 @@ export class Operation {
 	deferredStores: u32;
 	/** Strategies that make the PTE writable then. */
 	makesWritable: u32;
+	/** cow: the vCPU whose fault makes the copy, and which of its faults; address 0: none. */
+	own: Vcpu;
+	ownFlight: u32;
 	/** In the list of windows.ts. */
 	nextOpen: Operation;
 	isListed: bool;
@@ -81,6 +84,8 @@ let whole: usize = 0;
 /** Kinds (bits) whose lists flush the primary TLB, and whose lists set the PTE: the same in all strategies, the host sees to that. */
 let flushing: u32 = 0;
 let setting: u32 = 0;
+/** Strategies (bits) in which a fault is not stale for its own copy (10.2). */
+export let ownCowAware: u32 = 0;
 /** Strategies (bits) by kind: whose lists have notify-secondary-tlb, and set-pte-write-protected, there with reuse allowed or not. */
 const telling = memory.data(<i32>(OPERATION_KINDS * 4));
 const keeping = memory.data(<i32>(OPERATION_KINDS * 4));
@@ -96,6 +101,7 @@ export function startSteps(): void {
 	whole = reserve(operationBytes());
 	flushing = 0;
 	setting = 0;
+	ownCowAware = 0;
 	for (let kind: u32 = 0; kind < <u32>OPERATION_KINDS; kind++) {
 		const place = (<usize>kind) << 2;
 		store<u32>(telling + place, 0);
@@ -114,6 +120,7 @@ function noteList(strategy: u32, kind: u32): void {
 	const place = (<usize>kind) << 2;
 	for (let step = program(strategy, kind); load<u8>(step) != 0; step += 2) {
 		const code = load<u8>(step);
+		if (code == StepCode.allocCopy && kind == <u32>Kind.cow && (load<u8>(step, 1) & StepParam.retryUnlessOwn) != 0) ownCowAware |= bit;
 		if (code == StepCode.notifySecondaryTlb) store<u32>(telling + place, load<u32>(telling + place) | bit);
 		if (code != StepCode.setPteWriteProtected) continue;
 		store<u32>(keeping + place, load<u32>(keeping + place) | bit);
@@ -160,6 +167,7 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.makesWritable = 0;
 	op.isListed = false;
 	op.refused = false;
+	op.own = changetype<Vcpu>(0);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
 	return op;
 }
@@ -264,7 +272,7 @@ export function commit(op: Operation): void {
 			if (code == StepCode.notifySecondaryTlb && extent != Extent.appeared) tellDeviceTlbs(op.mm, strategy, op.page, op.pages);
 			if (extent != Extent.all) continue;
 			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1), newWritable && ((kept >> strategy) & 1) == 0);
-			else if (code == StepCode.bumpSeq) bumpSeq(strategy);
+			else if (code == StepCode.bumpSeq) bumpSeq(op, strategy);
 			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
 			else if (code == StepCode.unlock) unlocked = true;
 			// Before the unlock it is invalidate_page (1.0).
@@ -372,6 +380,7 @@ function invalidateEnd(op: Operation, strategy: u32): void {
 			countLock(strategy, op.kind);
 			const state = vmState(hitOf(op, index), strategy);
 			state.seq++;
+			noteRaised(op, hitOf(op, index), strategy);
 			state.inProgress--;
 		}
 	}
@@ -472,8 +481,18 @@ export function dropFromVcpus(vm: Vm, strategy: u32, addressSpace: u32, gfn: u64
 	}
 }
 
-function bumpSeq(strategy: u32): void {
-	for (let index: u32 = 0; index < hitCount; index++) vmState(hitAt(index).vm, strategy).seq++;
+/** The sequence of a VM is raised; for the fault that makes the copy nothing has changed (10.2). */
+function noteRaised(op: Operation, vm: Vm, strategy: u32): void {
+	const own = op.own;
+	if (!exists(own) || own.vm != vm || own.flights != op.ownFlight || ((ownCowAware >> strategy) & 1) == 0) return;
+	vcpuState(own, strategy).snapshot++;
+}
+
+function bumpSeq(op: Operation, strategy: u32): void {
+	for (let index: u32 = 0; index < hitCount; index++) {
+		vmState(hitAt(index).vm, strategy).seq++;
+		noteRaised(op, hitAt(index).vm, strategy);
+	}
 }
 
 /** kvm_mmu_notifier_change_pte and kvm_set_spte_gfn: what each strategy makes of them (3.4, 10.4). */

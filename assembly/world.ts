@@ -62,6 +62,8 @@ export class VmState {
 export class Vcpu {
 	/** First levels, one strategy's after the other. */
 	l1: usize;
+	/** Faults that have begun. */
+	flights: u32;
 	/** Strategies in which an access of this vCPU is pending. */
 	pending: u32;
 	/** The PTE that gup found at the begin of the fault in flight; 0: gup comes back at its end. */

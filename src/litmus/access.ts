@@ -159,6 +159,7 @@ function compileSecondaryAccess(code: ThreadCode, plan: AccessPlan, table: Secon
 			return access.at;
 		},
 	});
-	if (write) compileCopy(code, page, plan.cow, { at: gup });
+	// A mirror's sequence is its own: it reads again.
+	if (write) compileCopy(code, page, plan.cow, { at: gup }, table.waits ? -1 : locals.snapshot);
 	done.at = code.here;
 }

@@ -15,12 +15,16 @@ export interface OperationPlan {
 	readonly replaceFollows?: boolean;
 	/** free-old directly after the unlock (1.14). */
 	readonly earlyFree?: boolean;
+	/** A vCPU's fault makes this copy: where it keeps its snapshot of KVM's sequence. */
+	readonly snapshot?: number;
 }
 
 /** Operations that allocate a copy. */
 export const copies = (kind: OperationKind): boolean => kind === "cow" || kind === "unshare";
 
 export class OperationContext {
+	/** Of the fault that does not retry for this copy: where it keeps its snapshot; -1: there is none. */
+	readonly #snapshot: number;
 	readonly code: ThreadCode;
 	readonly memory: Memory;
 	readonly plan: OperationPlan;
@@ -35,8 +39,16 @@ export class OperationContext {
 		this.code = code;
 		this.memory = code.memory;
 		this.plan = plan;
+		const aware = plan.steps.some((step) => step.step === "alloc-copy" && step.retry === "unless-own");
+		this.#snapshot = aware ? (plan.snapshot ?? -1) : -1;
 		this.missing = code.memory.hasMirror || code.memory.hasDevice;
 		this.protects = this.missing && plan.steps.some(({ step }) => step === "set-pte-write-protected");
+	}
+
+	/** KVM's sequence is raised; for the operation's own fault nothing has changed (10.2). */
+	raiseSeq(s: State): void {
+		s[this.memory.seq]++;
+		if (this.#snapshot >= 0) s[this.#snapshot]++;
 	}
 
 	/** The PTE that the operation makes, without its dirty bit; 0: none. */

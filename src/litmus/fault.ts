@@ -44,8 +44,8 @@ export function beginCopy(code: ThreadCode, s: State, page: PageSlots): void {
 }
 
 /** The steps of wp_page_copy by this strategy; then on to `exit`. */
-export function compileCopy(code: ThreadCode, page: PageSlots, steps: readonly Step[], exit: Label): void {
-	compileOperation(code, { kind: "cow", page, steps }, exit);
+export function compileCopy(code: ThreadCode, page: PageSlots, steps: readonly Step[], exit: Label, snapshot = -1): void {
+	compileOperation(code, { kind: "cow", page, steps, snapshot }, exit);
 }
 
 /** do_wp_page's choice (1.2). */

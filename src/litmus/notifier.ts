@@ -49,7 +49,7 @@ export function rangeEnd(op: OperationContext, kvm: boolean): void {
 		writes: touched,
 		run: (s) => {
 			if ((s[locals.phase] & Phase.openGuest) !== 0) {
-				s[memory.seq]++;
+				op.raiseSeq(s);
 				s[memory.inProgress]--;
 				if (s[memory.inProgress] === 0) s[memory.hull] = 0;
 			}
@@ -108,7 +108,7 @@ export function changePte(op: OperationContext, step: ChangePte, bumps: boolean)
 			} else if (step.mode === "establish" && !zaps && (step.guard !== "own-bracket" || s[memory.inProgress] === 1)) {
 				memory.install(s, page.spte, entry);
 			}
-			if (bumps) s[memory.seq]++;
+			if (bumps) op.raiseSeq(s);
 			return undefined;
 		},
 	});
@@ -124,7 +124,7 @@ export function bumpSeq(op: OperationContext): void {
 		reads: footprint.vm,
 		writes: footprint.vm,
 		run: (s) => {
-			s[memory.seq]++;
+			op.raiseSeq(s);
 			return undefined;
 		},
 	});

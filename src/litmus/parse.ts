@@ -293,6 +293,10 @@ class ScenarioParser {
 			known(["reuse"]);
 			return has("reuse") ? { step, reuse: "allowed" } : { step };
 		}
+		if (step === "alloc-copy") {
+			known(["unless-own"]);
+			return has("unless-own") ? { step, retry: "unless-own" } : { step };
+		}
 		known([]);
 		return { step };
 	}

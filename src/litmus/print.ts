@@ -27,6 +27,7 @@ function step(of: Step): string {
 		if (of.flush !== undefined) words.push("deferred");
 	} else if ((of.step === "range-start" || of.step === "range-end") && of.kvm === false) words.push("no-kvm");
 	else if (of.step === "set-pte-write-protected" && of.reuse !== undefined) words.push("reuse");
+	else if (of.step === "alloc-copy" && of.retry !== undefined) words.push(of.retry);
 	return words.length === 0 ? of.step : `${of.step}(${words.join(", ")})`;
 }
 

@@ -44,6 +44,10 @@ function causeOf(world: World, spte: Spte, write: boolean): VmexitCause {
 }
 
 /** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
+/** A fault is not stale for its own copy (10.2). */
+export const isOwnCowAware = (world: World): boolean =>
+	world.options.strategy.operations.cow.some((step) => step.step === "alloc-copy" && step.retry === "unless-own");
+
 function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): RetryCause | null {
 	if (vm.inHull(page)) return "retryInProgress";
 	if (vm.seq === snapshot) return null;
@@ -165,6 +169,8 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		vcpu.pending = { as, gfn, access, waits: true };
 		return;
 	}
+	// What has raised the sequence since is the fault's own doing.
+	if (copied && isOwnCowAware(world)) snapshot = vm.seq;
 	let ownCow = copied;
 	while (missed) {
 		lockForFault(world);
@@ -205,6 +211,7 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	const pte = page === undefined ? undefined : vm.mm.get(page);
 	if (waits) {
 		// gup goes on; the exit was counted when it began.
+		lockForFault(world);
 		if (page !== undefined && pte !== undefined && vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
 		else if (page === undefined || pte?.writable !== true || windowOpen(world, vm.mm, page)) world.retried(vcpu, gfn, "retryOther");
 		else installNow(world, vcpu, as, gfn, page);
@@ -271,8 +278,10 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
 	const pte = vm.mm.get(page);
 	const breaks = write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero));
+	const before = vm.seq;
 	const copied = breaks && breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse);
 	if (flight === null) return;
+	if (copied && isOwnCowAware(world)) flight.snapshot += vm.seq - before;
 	lockForFault(world);
 	const late = (flags & FaultFlag.lateSnapshot) !== 0;
 	const stale = staleBecause(vm, page, late ? vm.seq : flight.snapshot, flight.ownCow || copied);

@@ -6,7 +6,18 @@ import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, OpFla
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { age } from "./age.js";
 import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
-import { breakOrReuse, cowChange, faultBegin, faultEnd, guestAccess, isPinned, isWrite, populateNone, resolvePending } from "./fault.js";
+import {
+	breakOrReuse,
+	cowChange,
+	faultBegin,
+	faultEnd,
+	guestAccess,
+	isOwnCowAware,
+	isPinned,
+	isWrite,
+	populateNone,
+	resolvePending,
+} from "./fault.js";
 import type { Frame } from "./frames.js";
 import { splitFirst, splitOperation } from "./huge.js";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
@@ -320,11 +331,13 @@ export class ReferenceModel {
 				if (!failed) checkWriters(world, mm, page);
 				return openOperation("ksm-replace", mm, page, 1, () => (failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), flags)));
 			case "cow": {
+				const operation = openOperation("cow", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, false)));
 				if ((flags & OpFlag.ownFault) !== 0) {
-					const { flight } = this.#vcpu(agent);
+					const { flight, vm } = this.#vcpu(agent);
 					if (flight !== null) flight.ownCow = true;
+					if (flight !== null && isOwnCowAware(world)) operation.own = { vm, flight };
 				}
-				return openOperation("cow", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, false)));
+				return operation;
 			}
 			case "unshare":
 				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));

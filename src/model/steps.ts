@@ -10,7 +10,7 @@ import { checkVisible, settleOperation } from "./oracle.js";
 import { changeSpte, makeSpte } from "./spte.js";
 import type { TdpRoot, Vm } from "./vm.js";
 import { closeWindow } from "./windows.js";
-import type { GfnRun, World } from "./world.js";
+import type { Flight, GfnRun, World } from "./world.js";
 
 /** What an operation does to the primary PTEs, decided at its commit. */
 export interface PrimaryChange {
@@ -60,6 +60,8 @@ export interface Operation {
 	makesWritable: boolean;
 	/** A host thread's store waits for it. */
 	deferredStore: boolean;
+	/** The fault that makes this copy and does not retry for it (10.2). */
+	own: { readonly vm: Vm; readonly flight: Flight } | null;
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -125,6 +127,7 @@ export function openOperation(
 		protects: false,
 		makesWritable: false,
 		deferredStore: false,
+		own: null,
 	};
 }
 
@@ -192,7 +195,7 @@ export function commitOperation(world: World, operation: Operation): void {
 		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
 		else if (step.step === "notify-secondary-tlb") tellDeviceTlbs(world, operation);
 		else if (step.step === "change-pte") changePte(world, operation, told, step, wasReadOnly);
-		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation, addressed(operation, change))) vm.seq++;
+		else if (step.step === "bump-seq") for (const vm of hitVms(world, operation, addressed(operation, change))) raiseSeq(operation, vm);
 		else if (step.step === "invalidate-range") invalidateRange(world, operation);
 		else if (step.step === "invalidate-missing") invalidateMissing(world, operation);
 		else if (step.step === "set-pte") {
@@ -237,6 +240,11 @@ function runs({ extent = "all" }: PrimaryChange, { step }: Step): boolean {
 	return extent === "all" || (extent === "restored" ? step === "clear-flush" || step === "notify-secondary-tlb" : step === "set-pte");
 }
 
+function raiseSeq({ own }: Operation, vm: Vm): void {
+	vm.seq++;
+	if (own?.vm === vm) own.flight.snapshot++;
+}
+
 /** The reference on the old page goes. */
 function letGo(world: World, operation: Operation): void {
 	if (operation.change?.old !== undefined) world.frames.release(operation.change.old);
@@ -260,6 +268,7 @@ export function endOperation(world: World, operation: Operation): void {
 			world.count("mmuLockWrite");
 			world.countSite(operation.site, "mmuLockWrite");
 			vm.invalidateEnd();
+			if (operation.own?.vm === vm) operation.own.flight.snapshot++;
 		}
 	}
 	operation.change?.finish?.();

@@ -21,7 +21,7 @@ export interface Flight {
 	readonly gfn: number;
 	readonly access: Access;
 	/** seq before gup. */
-	readonly snapshot: number;
+	snapshot: number;
 	/** The fault made a copy itself. */
 	ownCow: boolean;
 	/** What gup found at the begin, if the PTE had the right; null: it comes back at the end (kernel.md section 5, e and i). */

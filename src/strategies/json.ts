@@ -26,7 +26,8 @@ function readStep(fields: FieldReader): Step {
 	if (step === "change-pte") read = readChangePte(fields);
 	else if (step === "range-start" || step === "range-end") {
 		read = fields.has("kvm") ? { step, kvm: fields.boolean("kvm") } : { step };
-	} else if (step === "set-pte-write-protected" && fields.has("reuse")) read = { step, reuse: fields.word("reuse", ["allowed"]) };
+	} else if (step === "alloc-copy" && fields.has("retry")) read = { step, retry: fields.word("retry", ["unless-own"]) };
+	else if (step === "set-pte-write-protected" && fields.has("reuse")) read = { step, reuse: fields.word("reuse", ["allowed"]) };
 	else read = { step };
 	fields.done();
 	return read;

@@ -10,6 +10,10 @@ export interface StrategyOptions {
 	readonly writeProtectStep?: false;
 	/** true: a write fault may reuse the page while it is kept write-protected (litmus c'). */
 	readonly reuseInWindow?: true;
+	/** true: a fault is not stale for its own copy on write (kernel.md 10.2). Any strategy. */
+	readonly ownCowAware?: true;
+	/** true: the flush of the primary TLB tells the device TLBs at every site, as from 6.6 on (1.0): `wrapped` of 6.6 to 6.9. */
+	readonly archFlush?: true;
 	/** true: change_pte requests the guest TLB flush and does not wait for it (litmus d, k). */
 	readonly deferFlush?: true;
 }
@@ -17,7 +21,27 @@ export interface StrategyOptions {
 type OptionName = keyof StrategyOptions;
 
 /** The value that changes something, and what it changes. */
-const OPTIONS: Readonly<Record<OptionName, { readonly value: boolean; transform(steps: readonly Step[]): readonly Step[] }>> = {
+interface Option {
+	readonly value: boolean;
+	/** What was safe stays so. */
+	readonly safe?: true;
+	transform(steps: readonly Step[], kind: OperationKind): readonly Step[];
+}
+
+/** notify-secondary-tlb directly behind clear-flush. */
+function withArchFlush(steps: readonly Step[]): readonly Step[] {
+	if (steps.some(({ step }) => step === "notify-secondary-tlb")) return steps;
+	return steps.flatMap((step) => (step.step === "clear-flush" ? [step, { step: "notify-secondary-tlb" } as const] : [step]));
+}
+
+const OPTIONS: Readonly<Record<OptionName, Option>> = {
+	ownCowAware: {
+		value: true,
+		safe: true,
+		transform: (steps, kind) =>
+			steps.map((step) => (step.step === "alloc-copy" && kind === "cow" ? { ...step, retry: "unless-own" as const } : step)),
+	},
+	archFlush: { value: true, safe: true, transform: withArchFlush },
 	seqBump: { value: false, transform: (steps) => steps.filter(({ step }) => step !== "bump-seq") },
 	writeProtectStep: {
 		value: false,
@@ -40,11 +64,13 @@ const SUBJECT: Readonly<Record<OptionName, Step["step"]>> = {
 	writeProtectStep: "set-pte-write-protected",
 	reuseInWindow: "set-pte-write-protected",
 	deferFlush: "change-pte",
+	ownCowAware: "alloc-copy",
+	archFlush: "clear-flush",
 };
 
 /** A variant of `strategy`, named after it and its options. @throws UsageError where an option is not about this strategy */
 export function withOptions(strategy: Strategy, options: StrategyOptions): Strategy {
-	let { name, operations } = strategy;
+	let { name, operations, safe } = strategy;
 	for (const option of OPTION_NAMES) {
 		if (options[option] === undefined) continue;
 		const { value, transform } = OPTIONS[option];
@@ -52,7 +78,8 @@ export function withOptions(strategy: Strategy, options: StrategyOptions): Strat
 		if (!OPERATION_KINDS.some((kind) => operations[kind].some(({ step }) => step === subject)))
 			throw new UsageError(`${option} changes nothing: ${strategy.name} has no step ${subject}`, { where: `${strategy.name}:${option}` });
 		name += `:${option}=${value}`;
-		operations = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, transform(operations[kind])])) as Record<
+		safe &&= OPTIONS[option].safe === true;
+		operations = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, transform(operations[kind], kind)])) as Record<
 			OperationKind,
 			readonly Step[]
 		>;
@@ -61,7 +88,7 @@ export function withOptions(strategy: Strategy, options: StrategyOptions): Strat
 		...strategy,
 		name,
 		kernels: "none",
-		safe: false,
+		safe,
 		title: `${strategy.title} (${name.slice(strategy.name.length + 1)})`,
 		operations,
 	};

@@ -30,6 +30,8 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
  *   guard `own-bracket`: create only if no other bracket is in progress (kernel.md 10.4, litmus h). unless `replace-follows`: skipped at a
  *   write-protect whose replace_page will zap the entry again.
  *   flush `deferred`: the guest TLB flush is requested, not waited for: each vCPU does it at its next exit.
+ * - alloc-copy of a cow, retry `unless-own`: the fault that makes this copy is not stale for it. What the copy (and the split of a huge page before it)
+ *   adds to the VM's sequence is added to the fault's snapshot too, so that it retries only for what others did (kernel.md 10.2).
  * - bump-seq directly after change-pte happens under the same mmu_lock.
  * - invalidate-missing, set-pte-write-protected (instead of set-pte), make-writable: act only where a registered notifier lacks change_pte. A new PTE
  *   that is to be writable is so only after make-writable. Until then a write fault on the page waits, unless reuse is `allowed` (litmus c', n).
@@ -37,8 +39,9 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
  *   bump-seq, invalidate_page.
  */
 export type Step =
-	| { readonly step: "alloc-copy" | "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
+	| { readonly step: "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
 	| { readonly step: "make-writable" | "bump-seq" | "unlock" | "free-old" | "invalidate-range" }
+	| { readonly step: "alloc-copy"; readonly retry?: "unless-own" }
 	| { readonly step: "set-pte-write-protected"; readonly reuse?: "allowed" }
 	| { readonly step: "range-start" | "range-end"; readonly kvm?: boolean }
 	| ChangePte;
@@ -108,12 +111,15 @@ export const StepParam = {
 	unlessReplaceFollows: 16,
 	/** change-pte: the guest TLB flush is requested, and each vCPU does it at its next exit. */
 	deferFlush: 32,
+	/** alloc-copy: the fault that makes the copy does not retry for it. */
+	retryUnlessOwn: 1,
 	/** set-pte-write-protected: a write fault in the window may reuse the page. */
 	reuseAllowed: 1,
 } as const;
 
 function stepParam(step: Step): number {
 	if (step.step === "range-start" || step.step === "range-end") return step.kvm === false ? StepParam.skipKvm : 0;
+	if (step.step === "alloc-copy") return step.retry === "unless-own" ? StepParam.retryUnlessOwn : 0;
 	if (step.step === "set-pte-write-protected") return step.reuse === "allowed" ? StepParam.reuseAllowed : 0;
 	if (step.step !== "change-pte") return 0;
 	return (

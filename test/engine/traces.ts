@@ -29,6 +29,10 @@ export const MANY: readonly Strategy[] = [
 		withOptions(strategy, { seqBump: false }),
 		withOptions(strategy, { deferFlush: true }),
 	]),
+	...STRATEGIES.filter(({ name }) => ["wrapped", "drop", "fix", "establish-map"].includes(name)).map((strategy) =>
+		withOptions(strategy, { ownCowAware: true }),
+	),
+	...STRATEGIES.filter(({ name }) => ["wrapped", "flag"].includes(name)).map((strategy) => withOptions(strategy, { archFlush: true })),
 	...STRATEGIES.filter(({ name }) => ["fix", "fix-map"].includes(name)).flatMap((strategy) => [
 		withOptions(strategy, { writeProtectStep: false }),
 		withOptions(strategy, { reuseInWindow: true }),

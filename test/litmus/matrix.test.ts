@@ -52,6 +52,22 @@ const CELLS: readonly (readonly [
 ];
 
 describe("the verdict matrix", () => {
+	it("is the same for a fault that does not retry for its own copy", () => {
+		const base = ["wrapped", "drop", "fix", "fix-map", "flag", "establish-map"];
+		const aware = base.map((name) => findStrategy(`${name}:ownCowAware=true`)).filter((strategy) => strategy !== undefined);
+		for (const scenario of scenarios) {
+			const found = judge(scenario, aware, true).strategies.map(({ verdict }) => verdict);
+			expect(found, scenario.name).toEqual(base.map((name) => verdicts.get(scenario.name)?.get(name)?.verdict));
+		}
+	});
+
+	it("has no n3 where every flush tells the device TLBs", () => {
+		const told = [findStrategy("wrapped:archFlush=true"), findStrategy("flag:archFlush=true")].filter((strategy) => strategy !== undefined);
+		const n3 = scenarios.filter(({ name }) => name.startsWith("n3"));
+		for (const scenario of n3)
+			expect(judge(scenario, told, true).strategies.map(({ verdict }) => verdict)).toEqual(["forbidden", "forbidden"]);
+	});
+
 	const cells = CELLS.flatMap(([test, names, bad, undecided]) =>
 		Object.entries(COLUMNS)
 			.filter(([column]) => !undecided.includes(column))

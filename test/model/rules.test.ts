@@ -75,6 +75,24 @@ describe("kernel.md 1: the call sites", () => {
 		expect([drop("vmexitsRetried"), drop("vmexitsByCause.retryAfterCow.write")]).toEqual([1, 1]);
 	});
 
+	it("10.2 given a fault that knows its own copy, when the guest writes to a KSM page, then it costs one exit, under any strategy", () => {
+		const records = [slot(), filled(), read(), ...promote(), read(), write()];
+		const aware = ["wrapped", "drop", "fix", "establish"].map((name) => `${name}:ownCowAware=true`);
+		expect(exits(aware, records)).toEqual([3, 3, 2, 2]);
+		expect(replayed("drop:ownCowAware=true", records)("vmexitsRetried")).toBe(0);
+	});
+
+	it("10.2 given a fault that knows its own copy, when another bracket ends meanwhile, then it retries all the same", () => {
+		const fault = (point: Point): TraceRecord => op("fault", guest, SLOT_GFN, point, Access.guestWrite, 0);
+		const own = op("cow", guest, SLOT_PAGE, Point.whole, 0, OpFlag.ownFault);
+		const other = op("zap", mm, SLOT_PAGE + 9, Point.whole, 0, 1, 1);
+		const begin = [slot(), filled(), ...promote(), fault(Point.begin), own];
+		const counted = (records: readonly TraceRecord[]): number[] =>
+			["drop", "drop:ownCowAware=true"].map((name) => replayed(name, records)("vmexitsRetried"));
+		expect(counted([...begin, fault(Point.end)])).toEqual([1, 0]);
+		expect(counted([...begin, other, fault(Point.end)])).toEqual([1, 1]);
+	});
+
 	it("1.4 given a mapped page, when KSM write-protects it, then the guest's next read exits only where the bracket zapped it", () => {
 		expect(exits(ALL, [slot(), filled(), read(), ...promote(), read()])).toEqual([2, 2, 1, 1, 1, 1]);
 	});

@@ -1,4 +1,5 @@
 // Options of a strategy: variants by name, and what is refused.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.js";
 import { findStrategy } from "../../src/strategies/index.js";
@@ -24,6 +25,22 @@ describe("options of a strategy", () => {
 		if (variant === undefined) throw new Error("none");
 		expect(encodeStrategy(variant).length).toBeGreaterThan(0);
 		expect(parseStrategy(JSON.stringify(variant), "variant.json")).toEqual(variant);
+	});
+
+	it("leave what is safe safe where they only tell more or retry less", () => {
+		for (const name of ["drop:ownCowAware=true", "wrapped:archFlush=true"]) expect(findStrategy(name)?.safe).toBe(true);
+		expect(findStrategy("fix:ownCowAware=true:seqBump=false")?.safe).toBe(false);
+		const told = findStrategy("wrapped:archFlush=true")?.operations["ksm-write-protect"].map(({ step }) => step) ?? [];
+		expect(told.indexOf("notify-secondary-tlb")).toBe(told.indexOf("clear-flush") + 1);
+	});
+
+	it("read the worked example, and say what is wrong with one", () => {
+		const text = readFileSync(new URL("../../docs/fix-at-ksm.json", import.meta.url), "utf8");
+		const { operations } = parseStrategy(text, "fix-at-ksm.json");
+		expect(operations["ksm-replace"]).toEqual(findStrategy("fix")?.operations["ksm-replace"]);
+		expect(operations.cow).toEqual(findStrategy("drop")?.operations.cow);
+		const wrong = text.replace('"alloc-copy"', '"alloc-copy", "retry": "never"');
+		expect(() => parseStrategy(wrong, "mine.json")).toThrow(/operations\.cow\[0\]\.retry/);
 	});
 
 	it.each(["fix:seqBump=true", "fix:seqbump=false", "fix:", "drop:seqBump=false", "drop:deferFlush=true"])("%s is refused", (name) => {
