@@ -17,9 +17,9 @@ import { prefetch } from "./prefetch";
 import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
-import { emptyTlb } from "./steps";
+import { emptyTlb, ownCowAware } from "./steps";
+import { flush } from "./tlb";
 import { translate } from "./walk";
-import { ownCowAware } from "./steps";
 import { openWindows } from "./windows";
 import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
 

@@ -1,10 +1,12 @@
 // A witness as a trace: the scenario's beginning as records that lead to it, then the execution's accesses and operations with their windows. `replay
 // --check` under the same strategy then breaks the same rule. What a trace cannot say (docs/litmus.md, "as a trace") is refused with the reason.
 import { UsageError } from "../errors.js";
-import type { Strategy } from "../strategies/steps.js";
+import { DEFAULT_MACHINE, setsOf } from "../machine/machine.js";
+import { ReferenceModel } from "../model/replay.js";
+import { isUnlockedAt, type Strategy } from "../strategies/steps.js";
 import { emptyHeader } from "../trace/header.js";
-import { Access, AgentKind, NotifyEvent, type OperationName, OpFlag, Point } from "../trace/kinds.js";
-import type { Agent, TraceHeader } from "../trace/record.js";
+import { Access, AgentKind, DeviceKind, NotifyEvent, type OperationName, OpFlag, Point } from "../trace/kinds.js";
+import type { Agent, TraceHeader, TraceRecord } from "../trace/record.js";
 import type { TraceWriter } from "../trace/writer.js";
 import { explore } from "./explore.js";
 import { compileProgram } from "./program.js";
@@ -19,6 +21,7 @@ const HOLDERS = 8;
 const MM = 1;
 const CHILD_MM = 2;
 const VM = 1;
+const DEVICE_TLB = 64;
 
 const NOBODY: Agent = { kind: AgentKind.mm, vm: 0, vcpu: 0, mm: MM, thread: 0 };
 
@@ -34,7 +37,7 @@ export function exportWitness(scenario: Scenario, strategy: Strategy, writer: Tr
 	throw new UsageError(possible ? "this outcome cannot be told by a trace" : "this outcome cannot happen", {
 		where: `${scenario.name}, ${strategy.name}`,
 		hint: possible
-			? "it takes somebody's step under a page-table lock, or between a fault's gup and its install: moments to a trace (docs/litmus.md)"
+			? "it takes somebody's step under a page-table lock, or within a fault that a trace has as one moment (docs/litmus.md)"
 			: "only what can happen has a witness",
 	});
 }
@@ -51,7 +54,15 @@ class WitnessExport {
 	readonly #strategy: Strategy;
 	readonly #witness: Witness;
 	readonly #writer: TraceWriter;
+	/** Replays what is written: a witness is one only if it shows. */
+	readonly #model: ReferenceModel;
+	#causes = 0;
 	readonly #vcpus: readonly string[];
+	/** Kinds of device that the scenario has: one of each at most. */
+	readonly #devices: readonly ("mirror" | "sva")[];
+	/** vCPUs whose fault has begun, with its page. */
+	readonly #faults = new Map<string, number>();
+	#hasFaults = false;
 	readonly #open = new Map<string, OpenOperation>();
 	#windows = 0;
 
@@ -60,17 +71,36 @@ class WitnessExport {
 		this.#strategy = strategy;
 		this.#witness = witness;
 		this.#writer = writer;
+		const { tlb, guestLevels, hostLevels } = DEFAULT_MACHINE;
+		const level = (of: typeof tlb.l1): { sets: number; ways: number } => ({ sets: setsOf(of), ways: of.ways });
+		this.#model = new ReferenceModel({
+			strategy,
+			tlb: { l1: level(tlb.l1), l2: level(tlb.l2) },
+			guestLevels,
+			hostLevels,
+			copiesRecorded: false,
+		});
+		const { pages, threads } = scenario;
+		this.#devices = (["mirror", "sva"] as const).filter((kind) => {
+			const table = kind === "mirror" ? "mirror" : "device";
+			return threads.some((thread) => thread.kind === kind) || pages.some((page) => page[table] !== null);
+		});
 		this.#vcpus = scenario.threads.filter(({ kind }) => kind === "vcpu").map(({ name }) => name);
 	}
 
 	run(): TraceHeader {
-		const other = this.#scenario.threads.find(({ kind }) => ["mirror", "sva", "dma"].includes(kind));
-		if (other !== undefined)
-			throw this.#refuse(`${other.name} is a device (${other.kind}), and replay follows the host and its guests only`);
+		const other = this.#scenario.threads.find(({ kind }) => kind === "dma");
+		if (other !== undefined) throw this.#refuse(`${other.name} writes to a page that it has pinned, whatever the tables say`);
 		this.#setUp();
+		this.#attach();
 		for (const step of this.#witness.steps) this.#step(step);
 		// What is left behind shows at the next look.
+		// A page that a fault has installed too late has the same content until somebody stores to the new one.
+		if (this.#hasFaults) for (const at of this.#scenario.pages.keys()) this.#host(0, at, true);
 		if (this.#vcpus.length > 0) for (const at of this.#scenario.pages.keys()) this.#guest(0, at, false);
+		for (const kind of this.#devices) for (const at of this.#scenario.pages.keys()) this.#device(kind, at, false);
+		if (this.#model.world.violations.length === 0)
+			throw this.#refuse("its replay breaks no rule, since a trace has an operation's copy of the data and its new PTE as one moment");
 		return {
 			...emptyHeader(),
 			access: "complete",
@@ -87,13 +117,34 @@ class WitnessExport {
 		});
 	}
 
+	#cause(record: TraceRecord): void {
+		this.#writer.cause(record);
+		this.#model.replay(record, this.#causes++);
+	}
+
 	#operation(name: OperationName, page: number, args: readonly number[], agent = NOBODY): void {
-		this.#writer.cause({ kind: "operation", name, agent, page, args });
+		this.#cause({ kind: "operation", name, agent, page, args });
 	}
 
 	#guest(vcpu: number, page: number, write: boolean): void {
 		const agent = { kind: AgentKind.guest, vm: VM, vcpu, mm: MM, thread: 0 };
-		this.#writer.cause({ kind: "access", agent, access: write ? Access.guestWrite : Access.guestRead, page: GFN + page });
+		this.#cause({ kind: "access", agent, access: write ? Access.guestWrite : Access.guestRead, page: GFN + page });
+	}
+
+	#device(kind: "mirror" | "sva", page: number, write: boolean): void {
+		const agent = { kind: AgentKind.device, vm: 0, vcpu: 0, mm: MM, thread: DeviceKind[kind] };
+		this.#cause({ kind: "access", agent, access: write ? Access.deviceWrite : Access.deviceRead, page: HVA + page });
+	}
+
+	/** The devices, and what they have of the pages: a read gives them the PTE's rights. */
+	#attach(): void {
+		for (const kind of this.#devices) {
+			const agent = { kind: AgentKind.device, vm: 0, vcpu: 0, mm: MM, thread: DeviceKind[kind] };
+			this.#operation("deviceAttach", HVA, [DeviceKind[kind], SLOT_PAGES, DEVICE_TLB], agent);
+			for (const [at, page] of this.#scenario.pages.entries()) {
+				if (page[kind === "mirror" ? "mirror" : "device"] !== null) this.#device(kind, at, false);
+			}
+		}
 	}
 
 	/** The id of a frame that is a KSM page. */
@@ -145,8 +196,28 @@ class WitnessExport {
 		const page = this.#scenario.pages.findIndex(({ name }) => name === step.view.page);
 		if (/^(recheck|check-pins|compare|lock-page): no$/.test(step.does))
 			throw this.#refuse("an operation finds its page changed and gives up");
+		if (this.#isFault(thread, step, page)) return;
 		if (step.ends && (statement.do === "read" || statement.do === "write")) this.#access(thread, statement, page);
 		else this.#operationStep(thread, statement, step.does, page);
+	}
+
+	/** A read's fault whose gup and install have somebody else's step between them: a recorded one, with its begin and end. */
+	#isFault(thread: ThreadSpec, step: WitnessStep, page: number): boolean {
+		const vcpu = this.#vcpus.indexOf(thread.name);
+		if (vcpu < 0 || thread.statements[step.statement - 1].do !== "read") return false;
+		const agent = { kind: AgentKind.guest, vm: VM, vcpu, mm: MM, thread: 0 };
+		const fault = (point: number): void => this.#operation("fault", GFN + page, [point, Access.guestRead, 0], agent);
+		if (step.does === "gup") {
+			const { steps } = this.#witness;
+			if (steps[steps.indexOf(step) + 1]?.thread === thread.name) return false;
+			fault(Point.begin);
+			this.#faults.set(thread.name, page);
+			this.#hasFaults = true;
+			return true;
+		}
+		if (!step.does.startsWith("install") || !this.#faults.delete(thread.name)) return false;
+		fault(Point.end);
+		return true;
 	}
 
 	#access(thread: ThreadSpec, statement: Statement, page: number): void {
@@ -155,9 +226,16 @@ class WitnessExport {
 			this.#guest(this.#vcpus.indexOf(thread.name), page, write);
 			return;
 		}
-		const number = this.#scenario.threads.indexOf(thread);
-		const agent = { kind: AgentKind.host, vm: 0, vcpu: 0, mm: MM, thread: number };
-		this.#writer.cause({ kind: "access", agent, access: write ? Access.hostWrite : Access.hostRead, page: HVA + page });
+		if (thread.kind === "mirror" || thread.kind === "sva") {
+			this.#device(thread.kind, page, write);
+			return;
+		}
+		this.#host(this.#scenario.threads.indexOf(thread), page, write);
+	}
+
+	#host(thread: number, page: number, write: boolean): void {
+		const agent = { kind: AgentKind.host, vm: 0, vcpu: 0, mm: MM, thread };
+		this.#cause({ kind: "access", agent, access: write ? Access.hostWrite : Access.hostRead, page: HVA + page });
 	}
 
 	/** Which record a statement's operation is; an access may have a copy of its own. */
@@ -185,9 +263,17 @@ class WitnessExport {
 			this.#point(open, Point.commit, statement, page);
 			open.committed = true;
 		} else if (name === "unlock") {
-			const late = this.#strategy.operations[this.#kindOf(open)].some(({ step }) => step === "range-end" || step === "invalidate-range");
-			if (!late) this.#end(thread, open, statement, page);
-		} else if (name === "range-end" || name === "inval-range") this.#end(thread, open, statement, page);
+			if (!this.#isToldLate(open)) this.#end(thread, open, statement, page);
+		} else if (name === "range-end" || name === "inval-range" || name === "inval-missing") this.#end(thread, open, statement, page);
+	}
+
+	/** Whether something of the operation that is told to the secondary MMUs comes after its unlock. */
+	#isToldLate(open: OpenOperation): boolean {
+		const steps = this.#strategy.operations[this.#kindOf(open)];
+		return steps.some(({ step }, at) => {
+			if (!isUnlockedAt(steps, at)) return false;
+			return step === "range-end" || step === "invalidate-range" || (step === "invalidate-missing" && this.#devices.length > 0);
+		});
 	}
 
 	#kindOf({ name }: OpenOperation): keyof Strategy["operations"] {

@@ -10,6 +10,7 @@ interface Schema {
 	$defs: {
 		plain: { properties: { step: { enum: string[] } } };
 		bracket: { properties: { step: { enum: string[] } } };
+		allocCopy: { properties: { step: { const: string } } };
 		writeProtected: { properties: { step: { const: string } } };
 		changePte: { properties: { step: { const: string } } };
 	};
@@ -81,9 +82,10 @@ describe("a strategy as JSON", () => {
 		// The other sites may be left out: they are then as in today's kernel.
 		expect(schema.properties.operations.required).toEqual(OPERATION_KINDS.slice(0, OPERATION_KINDS.indexOf("thp-split")));
 		expect(Object.keys(schema.properties.operations.properties)).toEqual([...OPERATION_KINDS]);
-		const { plain, writeProtected, bracket, changePte } = schema.$defs;
+		const { plain, allocCopy, writeProtected, bracket, changePte } = schema.$defs;
 		const steps = [
 			...plain.properties.step.enum,
+			allocCopy.properties.step.const,
 			writeProtected.properties.step.const,
 			...bracket.properties.step.enum,
 			changePte.properties.step.const,
