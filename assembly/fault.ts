@@ -18,7 +18,6 @@ import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
 import { emptyTlb, ownCowAware } from "./steps";
-import { flush } from "./tlb";
 import { translate } from "./walk";
 import { openWindows } from "./windows";
 import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
