@@ -3,7 +3,7 @@
 import { writeContent } from "./contents";
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
-import { countExitAt } from "./exits";
+import { countExitAt, countRefault } from "./exits";
 import { fixFast } from "./fast";
 import { isShared } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
@@ -67,6 +67,7 @@ function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, a
 	count(strategy, Counter.vmexitsByCause_firstTouch_read + 3 * <i32>cause + accessOffset(access));
 	if (!present0 && siteOf(spte0) != 0) count(strategy, siteCounter(siteOf(spte0) - 1, SiteCounter.exitsCaused));
 	countExitAt(vcpu.vm.id, strategy, gfn);
+	if (!present0) countRefault(vcpu.vm.root0, gfn, strategy);
 	if (logging) logExit(vcpu, strategy, gfn, present0 ? 0 : spte0, 3 * cause + accessOffset(access));
 }
 

@@ -102,6 +102,11 @@ export const LEAF_HEADER_BYTES: usize = 64;
 @inline
 export const HUGE_LEAVES: usize = 4;
 
+/** And of the numbers of guest accesses at the zaps of its SPTEs: 512 x u64 a strategy; 0: none was zapped. */
+// @ts-ignore: decorator
+@inline
+export const ZAP_TIMES: usize = 8;
+
 /** Step lists of one strategy: as encodeStrategy makes them. */
 // @ts-ignore: decorator
 @inline

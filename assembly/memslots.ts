@@ -2,6 +2,7 @@
 // model.md section 3, rule 7). What the kernel refuses (another hva, size or read-only flag for a slot that is there) is a deletion and a
 // new slot.
 import { count, countAll, countBy, siteCounter } from "./counters";
+import { noteZap } from "./exits";
 import { Cause, Counter, Site, SiteCounter } from "./generated/constants";
 import { isHuge } from "./huge";
 import { legacyMmu, pml } from "./kvmhost";
@@ -122,6 +123,7 @@ function stopLogging(vm: Vm, strategy: u32, slot: Slot): void {
 		for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
 			if (zap(record, strategy, Cause.kvmZap, Site.memslot)) {
 				zapped = true;
+				noteZap(root, leaf, first + index, strategy);
 				if (logging) logZap(root, first + index, strategy, record);
 			}
 			record += stride;

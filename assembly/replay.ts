@@ -2,6 +2,7 @@
 // is a call away.
 import { addFastAccesses, countAllBy, fastMisses } from "./counters";
 import { agentAt, argumentAt, argumentEnd, events, opAt, opWide, pageAt, payload } from "./decode";
+import { setPassed } from "./exits";
 import { refuse } from "./failure";
 import { guestAccess, WRITES } from "./fault";
 import { AGENT_SHIFT, Code, Counter, Failure, Hint, OPERATION, Stop } from "./generated/constants";
@@ -58,6 +59,7 @@ export function replay(): u32 {
 		const page = agent.base + load<u32>(pageAt + ((<usize>index) << 2));
 		if (kind == OPERATION || agent.vcpu == 0) {
 			setEvent(firstSequence + index);
+			setPassed(accesses);
 			if (kind != OPERATION) {
 				if (access(agent, kind, page, Hint.derive, 0)) continue;
 			} else {
@@ -98,6 +100,7 @@ export function replay(): u32 {
 			const counter = fastMisses + ((<usize>ctz(rest)) << 3);
 			store<u64>(counter, load<u64>(counter) + 1);
 		}
+		setPassed(accesses);
 		guestAccess(vcpu, page, kind, Hint.derive, missed);
 	}
 	next = index;
@@ -105,6 +108,7 @@ export function replay(): u32 {
 	addFastAccesses(accesses);
 	countAllBy(Counter.accesses_guestWrite, writes);
 	countAllBy(Counter.accesses_guestRead, accesses - writes);
+	setPassed(0);
 	if (stop == Stop.end && index == events && argumentCursor != argumentEnd) {
 		refuse(Failure.argumentsLeft, argumentEnd - argumentCursor, <u32>(argumentCursor - payload));
 		return Stop.failure;

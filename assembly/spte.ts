@@ -1,5 +1,6 @@
 // SPTEs in the records of a TDP leaf (kernel.md 3.4): present or absent, with the reason for it. One record holds all strategies' words.
 import { count, siteCounter } from "./counters";
+import { noteZap } from "./exits";
 import { Cause, Counter, SiteCounter, Zap } from "./generated/constants";
 import { eptAd, usableBits } from "./kvmhost";
 import { Bit, CAUSE_SHIFT, FRAME_MASK, HUGE_LEAVES, NODE_ENTRIES, SITE_SHIFT, SpteBit } from "./layout";
@@ -131,6 +132,7 @@ export function zapHugeLeaf(root: Root, leaf: usize, strategy: u32, cause: u32, 
 	for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
 		all |= load<u32>(record);
 		store<u32>(record, absent(cause, site + 1));
+		noteZap(root, leaf, index, strategy);
 		record += stride;
 	}
 	handOver(strategy, all);
@@ -202,6 +204,7 @@ export function zapRange(root: Root, gfn: u64, end: u64, strategy: u32, cause: u
 		for (; at < next; at++) {
 			if (zap(record, strategy, cause, site)) {
 				zapped++;
+				noteZap(root, leaf, at, strategy);
 				if (logging) logZap(root, at, strategy, record);
 			}
 			record += stride;

@@ -4,6 +4,7 @@
 import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
 import { count, countAll, countBy, siteCounter } from "./counters";
 import { Device, firstDevice, isBracketed, mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
+import { noteZap } from "./exits";
 import { hold, release, settleFreed } from "./frames";
 import {
 	Cause,
@@ -535,6 +536,7 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 		if (wasReadOnly && (before & Bit.writable) != 0 && before >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_8, vm, gfn);
 		if (writable && !maps) {
 			zap(at, strategy, causeOfKind(op.kind), op.kind);
+			noteZap(root, leafOf(root, gfn), gfn, strategy);
 			if (logging) logZap(root, gfn, strategy, at);
 		} else {
 			// Cleared first, in both MMUs: its page hears of A and D, and no present leaf gets another page (I-7). A read-only new PTE leaves D as it was.

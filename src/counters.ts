@@ -30,6 +30,9 @@ export type Site = (typeof SITES)[number];
 
 const SITE_COUNTERS = ["count", "sptePresent", "spteRebuilt", "exitsCaused", "flushes", "mmuLockWrite"] as const;
 
+/** Where the buckets of `refaultAccesses` begin: 0, 1, and powers of two; the last one has no end. */
+export const REFAULT_BUCKETS: readonly number[] = [0, ...Array.from({ length: 32 }, (_, at) => 2 ** at)];
+
 /** Every counter's path; the index is its place in the engine's counter block. */
 export const COUNTER_PATHS: readonly string[] = [
 	"accesses.guestRead",
@@ -87,6 +90,7 @@ export const COUNTER_PATHS: readonly string[] = [
 	"establish.neverTouched",
 	"mmuLockWrite",
 	...SITES.flatMap((site) => SITE_COUNTERS.map((counter) => `bySite.${site}.${counter}`)),
+	...REFAULT_BUCKETS.map((from) => `refaultAccesses.${from}`),
 	"flush.primaryTlb",
 	"flush.guestTlb",
 	"flush.deviceTlb",

@@ -33,6 +33,10 @@ function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Ac
 	world.count(isUsable(world.host, vm.root(as).entry(gfn)) ? "vmexitsProtection" : "vmexitsNotPresent");
 	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
 	if (spte.frame === null && spte.site !== null) world.countSite(spte.site, "exitsCaused");
+	if (spte.frame === null && spte.zappedAt !== null) {
+		world.countRefault(spte.zappedAt);
+		spte.zappedAt = null;
+	}
 	const range = `${vm.id}.${Math.floor(gfn / HUGE_PAGES)}`;
 	world.exits.set(range, (world.exits.get(range) ?? 0) + 1);
 }

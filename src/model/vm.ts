@@ -44,6 +44,8 @@ export interface Spte {
 	absent: "firstTouch" | ZapCause | RetryCause;
 	/** The call site whose zap made it absent. */
 	site: Site | null;
+	/** Guest accesses when it was zapped, until an exit misses it; null: none did, or one has. */
+	zappedAt: number | null;
 }
 
 function absentSpte(): Spte {
@@ -59,6 +61,7 @@ function absentSpte(): Spte {
 		huge: false,
 		absent: "firstTouch",
 		site: null,
+		zappedAt: null,
 	};
 }
 

@@ -1,6 +1,6 @@
 // Everything one strategy's replay knows: frames, mms, VMs, vCPUs, TLBs, counters. The verbs are in steps.ts, fault.ts and replay.ts.
 import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
-import { COUNTER_PATHS, counterIndex, type Site } from "../counters.js";
+import { COUNTER_PATHS, counterIndex, REFAULT_BUCKETS, type Site } from "../counters.js";
 import type { FlushScope, GuestPageSize, Psc } from "../machine/machine.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
@@ -82,6 +82,9 @@ export interface WorldOptions {
 	readonly host?: KvmHost | undefined;
 }
 
+const GUEST_READS = counterIndex("accesses.guestRead");
+const GUEST_WRITES = counterIndex("accesses.guestWrite");
+
 export class World {
 	readonly options: WorldOptions;
 	readonly host: KvmHost;
@@ -111,6 +114,17 @@ export class World {
 	count(path: string, by = 1): void {
 		const index = counterIndex(path);
 		this.counters[index] = (this.counters[index] ?? 0n) + BigInt(by);
+	}
+
+	/** Guest accesses so far, the one at hand included. */
+	accesses(): number {
+		return Number((this.counters[GUEST_READS] ?? 0n) + (this.counters[GUEST_WRITES] ?? 0n));
+	}
+
+	/** The first exit behind a zap. */
+	countRefault(zappedAt: number): void {
+		const distance = this.accesses() - zappedAt;
+		this.count(`refaultAccesses.${REFAULT_BUCKETS.findLast((from) => from <= distance) ?? 0}`);
 	}
 
 	countSite(site: Site, counter: string, by = 1): void {
@@ -271,6 +285,7 @@ export class World {
 			entry.huge = false;
 			entry.absent = cause;
 			entry.site = site;
+			entry.zappedAt = this.accesses();
 		}
 		this.count("spteZapped");
 		this.count(`spteZappedByCause.${cause}`);

@@ -4,6 +4,7 @@ import type { PhaseReplay, ReplayResult, StrategyReplay } from "../engine/replay
 import { VMEXIT_CAUSES } from "../trace/kinds.js";
 import { counterOf } from "./compare.js";
 import { islandsOf, rangesByVm, type VmRanges } from "./ranges.js";
+import { refaultRows } from "./refaults.js";
 import { type Column, type Table, tableLines } from "./table.js";
 import { bar } from "./terminal.js";
 
@@ -112,6 +113,16 @@ function vms({ result, strategy }: Depth, canvas: Canvas): Table {
 	};
 }
 
+function refaults({ counters }: StrategyReplay, canvas: Canvas): Table {
+	const { rows, values } = refaultRows([counters]);
+	const table = { columns: [left("guest accesses from a zap to the exit that misses it"), right("vmexits")], rows };
+	return withBars(
+		table,
+		values.map(([count]) => count ?? 0),
+		canvas,
+	);
+}
+
 const PHASE_COLUMNS = [
 	["vmexits", "vmexits"],
 	["vmexitsFixed", "fixed"],
@@ -159,7 +170,7 @@ export function depthLines(depth: Depth, canvas: Canvas): string[] {
 	const plain = canvas.columns === undefined;
 	const place = result.strategies.indexOf(strategy);
 	const all = totals(strategy, complete);
-	const more = [causes(strategy, canvas), sites(strategy), vms(depth, canvas)];
+	const more = [causes(strategy, canvas), sites(strategy), vms(depth, canvas), refaults(strategy, canvas)];
 	const phased = phases(result.phases, place, plain);
 	const wrong = violations(strategy);
 	const tables = plain ? [all, phased, wrong, ...more] : [...more, wrong, phased, all];

@@ -13,6 +13,7 @@ const WORDS: Readonly<Record<string, string>> = {
 	ksm: "after a KSM step",
 	cow: "after a COW",
 	readOnlySpte: "write to a read-only SPTE",
+	accessTrack: "access-track SPTE, after ageing",
 	retryAfterCow: "retry after its own COW",
 	retryInProgress: "retry while a bracket is open",
 	retryOther: "other retry",

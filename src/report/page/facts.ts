@@ -107,5 +107,5 @@ export function madeSection(comparison: Comparison, made: Made | null): Markup {
 		["from", header.sources.map(({ name, format }) => `${name} (${format})`).join(", ")],
 		["simulated machine", `${settings.machine.name}: ${settings.machine.title}`],
 		["speed", `${speedLine(comparison)}, ${short(eventsPerSecond(result))} events/s`],
-	])}${foldedTable(digests, "Digests: equal on every machine, in every run")}${foldedTable(costs, "The cost vector and its sources")}<h3>Not in this report</h3><p>Distances from a zap to the fault that follows it: the replay does not count them yet.</p></section>`;
+	])}${foldedTable(digests, "Digests: equal on every machine, in every run")}${foldedTable(costs, "The cost vector and its sources")}</section>`;
 }

@@ -11,13 +11,14 @@ import { heatSection } from "./heat.js";
 import { litmusSection } from "./litmus.js";
 import { html, Markup, NOTHING } from "./markup.js";
 import { overview } from "./overview.js";
+import { refaultSection } from "./refault.js";
 import { STYLE } from "./style.js";
 import { tableMarkup } from "./tables.js";
 import { timelineSection } from "./timeline.js";
 
 /** One trace's comparison; `id` is its own on the page. */
 export function comparisonMarkup(comparison: Comparison, made: Made | null, id: string): Markup {
-	return html`<article id="${id}">${overview(comparison)}${causesSection(comparison)}${sitesSection(comparison)}${heatSection(comparison)}${timelineSection(comparison, id)}${cyclesSections(comparison, id)}${tlbSection(comparison)}${coherenceSection(comparison)}${fidelitySection(comparison)}${madeSection(comparison, made)}</article>`;
+	return html`<article id="${id}">${overview(comparison)}${causesSection(comparison)}${sitesSection(comparison)}${heatSection(comparison)}${refaultSection(comparison)}${timelineSection(comparison, id)}${cyclesSections(comparison, id)}${tlbSection(comparison)}${coherenceSection(comparison)}${fidelitySection(comparison)}${madeSection(comparison, made)}</article>`;
 }
 
 const idOf = (at: number): string => `trace-${at + 1}`;
