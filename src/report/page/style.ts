@@ -2,12 +2,12 @@
 // colour-blind tell apart, darkened or lightened for contrast; lines also differ in their dashes.
 
 const LIGHT = `--bg:#fff;--fg:#1b1f24;--dim:#57606a;--edge:#d0d7de;--soft:#f3f5f7;--good:#11632a;--warn:#8a4600;--bad:#a40e26;--accent:#0a58a8;
---p0:#0a6cb0;--p1:#c25a00;--p2:#007a57;--p3:#a8437f;--p4:#6b5d00;--p5:#4a4fc4;--p6:#00788a;--p7:#b02a2a;--p8:#5a6872;--p9:#86592d;--p10:#3d7a1f`;
+--p0:#0a6cb0;--p1:#c25a00;--p2:#007a57;--p3:#a8437f;--p4:#6b5d00;--p5:#4a4fc4;--p6:#00788a;--p7:#b02a2a;--p8:#5a6872;--p9:#86592d;--p10:#3d7a1f;--p11:#7a5c8f;--p12:#1f6f6f;--p13:#8f4a4a`;
 const DARK = `--bg:#0f1419;--fg:#e4e8ec;--dim:#a3adb8;--edge:#36404a;--soft:#1a2129;--good:#5fd38a;--warn:#f0a95b;--bad:#ff8a8f;--accent:#7ab8ff;
---p0:#5db4f0;--p1:#ff9d4d;--p2:#3ecf9f;--p3:#ee8cc6;--p4:#d9c74b;--p5:#a3a7ff;--p6:#4fd0e3;--p7:#ff8080;--p8:#a9b7c2;--p9:#d3a676;--p10:#8fd16a`;
+--p0:#5db4f0;--p1:#ff9d4d;--p2:#3ecf9f;--p3:#ee8cc6;--p4:#d9c74b;--p5:#a3a7ff;--p6:#4fd0e3;--p7:#ff8080;--p8:#a9b7c2;--p9:#d3a676;--p10:#8fd16a;--p11:#c3a6dd;--p12:#7fd0c8;--p13:#e0a3a3`;
 
 const PALETTE = Array.from(
-	{ length: 11 },
+	{ length: 14 },
 	(_, at) => `.k${at}{background:var(--p${at})}.s${at}{stroke:var(--p${at});border-color:var(--p${at})}`,
 ).join("");
 const DASHES = ["none", "8 4", "3 3", "10 3 3 3", "none", "8 4", "3 3"]
