@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { LimitError, MmreplayError, UsageError } from "../errors.js";
 import { COMMANDS, type CommandEntry } from "./commands.js";
+import { collectBeforeExit } from "./ending.js";
 import { writeError, writeOut } from "./output.js";
 import { didYouMean } from "./suggest.js";
 import { version } from "./version.js";
@@ -106,4 +107,6 @@ try {
 	await run(process.argv.slice(2));
 } catch (error) {
 	process.exitCode = report(error);
+} finally {
+	collectBeforeExit();
 }
