@@ -128,11 +128,14 @@ function whole(task: Task): Measured {
 	let began = start();
 	let times = since(began);
 	let before = 0;
+	let blockBegan = performance.now();
 	const all = trace.index().entries.reduce((sum, { causes }) => sum + causes, 0);
 	const result = replayTrace(
 		trace,
 		{ strategies: strategiesOf(task.strategies), machine: MACHINE, check: task.check, build: task.build },
 		(events) => {
+			if (task.slowed !== undefined) slowDown(blockBegan, task.slowed);
+			blockBegan = performance.now();
 			if (before === 0 && task.skip > 0 && events >= task.skip) {
 				began = start();
 				before = events;

@@ -24,6 +24,8 @@ export interface Bench {
 	readonly small: readonly WorkloadFile[];
 	readonly floor: Yardstick | undefined;
 	readonly plain: Yardstick | undefined;
+	/** Task.slowed of the figures that are gated. */
+	readonly slowed: number | undefined;
 }
 
 const FOUR = ["drop", "wrapped", "fix", "establish-map"] as const;
@@ -31,10 +33,10 @@ const ONE = ["drop"] as const;
 /** The yardsticks know what a generated workload has, not what a capture may. */
 const onlyEngine = (name: Benched): boolean => name === "k";
 
-export function probesOf({ files, varint, small, floor, plain }: Bench): Probe[] {
+export function probesOf({ files, varint, small, floor, plain, slowed }: Bench): Probe[] {
 	const probes: Probe[] = [];
 	for (const { name, path, skip } of files) {
-		const task = { trace: path, skip, check: false, strategies: ONE };
+		const task = { trace: path, skip, check: false, strategies: ONE, ...(slowed === undefined ? {} : { slowed }) };
 		probes.push(taskProbe(`${name}/engine`, { ...task, mode: "engine" }));
 		if (floor !== undefined && !onlyEngine(name)) {
 			probes.push(yardstickProbe(`${name}/floor`, floor, path, skip));

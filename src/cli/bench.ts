@@ -29,6 +29,7 @@ interface BenchFlags extends VoiceOptions {
 	readonly baseline?: string;
 	readonly writeBaseline?: string;
 	readonly cache?: string;
+	readonly slowed?: number;
 }
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -71,6 +72,7 @@ export function define(command: Command): void {
 			`hold this run against a recorded one: status 1 where something is more than ${TOLERATED * 100}% slower, or a counter moved`,
 		)
 		.option("--cache <folder>", "where workload files stay")
+		.option("--slowed <percent>", "make the engine slower by so much, to try the gate on", within(1, 1000))
 		.action(bench);
 }
 
@@ -118,6 +120,7 @@ async function bench(flags: BenchFlags, command: Command): Promise<void> {
 		),
 		floor: typeof floor === "string" ? undefined : floor,
 		plain: typeof plain === "string" ? undefined : plain,
+		slowed: flags.slowed === undefined ? undefined : flags.slowed / 100,
 	};
 	const rounds = await runRounds(probesOf(made), flags.rounds, (round, probe) => {
 		if (voice.progress) writeError(`round ${round + 1} of ${flags.rounds}: ${probe}`);
