@@ -4,7 +4,7 @@ import { countAll } from "./counters";
 import { allocate, becomeKsm, clearBit, FrameBit, isPinned, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { emptyThreads } from "./host";
-import { splitRange } from "./huge";
+import { splitEdges, splitRange } from "./huge";
 import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
@@ -40,6 +40,7 @@ export function decide(op: Operation): Extent {
 	const kind = op.kind;
 	if (kind >= <u32>Kind.thpCollapse) return decideSite(op);
 	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.page, rangeEnd(op.page, op.pages), (op.flags & OpFlag.writable) == 0);
+	if (kind == Kind.zap) splitEdges(op.mm, op.page, rangeEnd(op.page, op.pages));
 	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork || kind == Kind.thpSplit) return Extent.all;
 	if (kind == Kind.invalidate || (op.flags & OpFlag.failed) != 0) return Extent.none;
 	if (kind == Kind.cow || kind == Kind.unshare) decideCopy(op.mm, op.page, kind == Kind.unshare);

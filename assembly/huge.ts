@@ -9,7 +9,7 @@ import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./page
 import { pteOf, setPte, writingAllowed } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
 import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
-import { begin, commit, dropFromVcpus, end, flushVcpus, wholeOperation } from "./steps";
+import { begin, closeOperation, commit, dropFromVcpus, end, flushVcpus, openOperation, wholeOperation } from "./steps";
 import { rangedFlush } from "./tlb";
 import { Mm, rootOf, Vcpu, Vm } from "./world";
 
@@ -48,6 +48,22 @@ export function splitFirst(mm: Mm, page: u64): void {
 	begin(operation);
 	commit(operation);
 	end(operation);
+}
+
+/** zap_pmd_range: a PMD that the range [page, end) covers in part is split first, in a bracket of 2 MiB, within that of the range. */
+export function splitEdges(mm: Mm, page: u64, end: u64): void {
+	if (page >= end) return;
+	if ((page & (NODE_ENTRIES - 1)) != 0) splitWithin(mm, page);
+	if ((end & (NODE_ENTRIES - 1)) != 0) splitWithin(mm, end - 1);
+}
+
+function splitWithin(mm: Mm, page: u64): void {
+	if (!isHuge(mm, page)) return;
+	const operation = openOperation(Kind.thpSplit, mm, firstOf(page), NODE_ENTRIES);
+	begin(operation);
+	commit(operation);
+	end(operation);
+	closeOperation(operation);
 }
 
 /** The 512 pages around `page` are there, and one PMD maps them. */

@@ -28,6 +28,13 @@ export function splitFirst(world: World, mm: Mm, page: number): void {
 	endOperation(world, operation);
 }
 
+/** zap_pmd_range: a PMD that a range covers in part is split first, in a bracket of 2 MiB, within that of the range. */
+export function splitEdges(world: World, mm: Mm, page: number, pages: number): void {
+	if (pages === 0) return;
+	if (page % HUGE_PAGES !== 0) splitFirst(world, mm, page);
+	if ((page + pages) % HUGE_PAGES !== 0) splitFirst(world, mm, page + pages - 1);
+}
+
 /** The 512 pages around `page` are there, and one PMD maps them. */
 export function populateHuge(world: World, mm: Mm, page: number): void {
 	if (mm.isHuge(page)) return;

@@ -19,7 +19,7 @@ import {
 	resolvePending,
 } from "./fault.js";
 import type { Frame } from "./frames.js";
-import { splitFirst, splitOperation } from "./huge.js";
+import { splitEdges, splitFirst, splitOperation } from "./huge.js";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { checkWriters } from "./oracle.js";
@@ -342,7 +342,10 @@ export class ReferenceModel {
 			case "unshare":
 				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));
 			case "zap":
-				return openOperation("zap", mm, page, args.get("pages"), () => rangeChange(mm, page, args.get("pages"), (at) => mm.clear(at)));
+				return openOperation("zap", mm, page, args.get("pages"), () => {
+					splitEdges(world, mm, page, args.get("pages"));
+					return rangeChange(mm, page, args.get("pages"), (at) => mm.clear(at));
+				});
 			case "protect": {
 				const allowed = (flags & OpFlag.writable) !== 0;
 				return openOperation("protect", mm, page, args.get("pages"), () => {

@@ -1,7 +1,7 @@
 // The call sites beside KSM, COW and the plain range operations: what each does to the PTEs at its commit (kernel.md 1.7, 1.8, 1.12, 1.13, 1.15, 1.17).
 import type { OperationArgs } from "../trace/arguments.js";
 import { OpFlag } from "../trace/kinds.js";
-import { collapseChange, copyHuge, splitFirst } from "./huge.js";
+import { collapseChange, copyHuge, splitEdges, splitFirst } from "./huge.js";
 import { isMovable, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
 import type { World } from "./world.js";
@@ -70,7 +70,10 @@ function moveTables(world: World, mm: Mm, page: number, pages: number, to: numbe
 		if (mm.present(to, pages).length > 0)
 			runWhole(
 				world,
-				openOperation("zap", mm, to, pages, () => rangeChange(mm, to, pages, (at) => mm.clear(at))),
+				openOperation("zap", mm, to, pages, () => {
+					splitEdges(world, mm, to, pages);
+					return rangeChange(mm, to, pages, (at) => mm.clear(at));
+				}),
 			);
 		for (const at of mm.hugeIn(page, pages)) if (!isMovable(at, page, pages, to)) splitFirst(world, mm, at);
 	}
