@@ -102,7 +102,11 @@ function report(error: unknown): number {
 }
 
 // What a closed pipe breaks outside our own writes.
-process.stdout.on("error", (error) => process.exit(report(error)));
+process.stdout.on("error", (error) => {
+	const status = report(error);
+	collectBeforeExit();
+	process.exit(status);
+});
 try {
 	await run(process.argv.slice(2));
 } catch (error) {
