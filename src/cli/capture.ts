@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { UsageError } from "../errors.js";
+import { knownParts, type RecordedHost } from "../trace/kvmhost.js";
 import type { TraceHeader } from "../trace/record.js";
 import type { TraceWriter, WrittenTrace } from "../trace/writer.js";
 import { namedStrategy } from "./choices.js";
@@ -19,6 +20,8 @@ export interface CaptureOptions {
 	readonly kernel?: string | undefined;
 	readonly capturedStrategy?: string | undefined;
 	readonly lenient?: boolean | undefined;
+	/** KVM on the captured host. */
+	readonly host?: RecordedHost | undefined;
 }
 
 /** @throws UsageError where there is no such file */
@@ -81,6 +84,7 @@ export async function importInto(
 		};
 		const missing = await missingLogs(told);
 		const header = await importSources(told, writer);
+		header.host = { ...header.host, ...knownParts(options.host ?? {}) };
 		header.losses.push(...(found?.losses ?? []));
 		header.warnings.push(...(found?.warnings ?? []));
 		if (missing !== null) {

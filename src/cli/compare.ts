@@ -14,13 +14,23 @@ import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { type CompareFiles, compareDocument, openRun, writeFiles } from "./comparefiles.js";
 import { openInput } from "./input.js";
 import { judgeAll } from "./judged.js";
-import { type CaptureFlags, captureOptions, type TableFlags, withCapture, withVoice } from "./options.js";
+import {
+	assumedHost,
+	type CaptureFlags,
+	captureOptions,
+	type HostFlags,
+	type TableFlags,
+	toldHost,
+	withCapture,
+	withHost,
+	withVoice,
+} from "./options.js";
 import { type Voice, voiceOf, writeError, writeJson, writeOut } from "./output.js";
 import { expectOwnOutputs } from "./overwrite.js";
 import { writePerfetto } from "./perfettofile.js";
 import { replayHeld } from "./replayed.js";
 
-interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
+interface CompareOptions extends CaptureFlags, HostFlags, CompareFiles, TableFlags {
 	strategies: string;
 	baseline: string;
 	machine?: string;
@@ -34,7 +44,7 @@ interface CompareOptions extends CaptureFlags, CompareFiles, TableFlags {
 }
 
 export function define(command: Command): void {
-	withVoice(withCapture(command))
+	withVoice(withHost(withCapture(command), "the host to replay"))
 		.argument("<trace...>", "traces, captures or folders of captures; - for standard input")
 		.option("-s, --strategies <list>", "names and JSON files, separated by commas", DEFAULT_STRATEGIES.join(","))
 		.option("-b, --baseline <name>", "the strategy to compare with", DEFAULT_BASELINE)
@@ -68,6 +78,7 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	const strategies = chosen.map(({ strategy }) => strategy);
 	const builtIn = new Set(chosen.filter((one) => one.builtIn).map(({ strategy }) => strategy.name));
 	const machine = chooseMachine(options.machine);
+	const host = toldHost(options);
 	const costs = chooseCosts(options.costs);
 	const settings = { strategies, builtIn, baseline, machine, costs, sensitivity: options.sensitivity === true };
 	// Read first: nobody wants to wait for a replay to hear that a file is not there.
@@ -81,9 +92,10 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	for (const path of paths) {
 		const input = await openInput(path, captureOptions(options));
 		try {
-			const { facts, result, held, checked } = replayHeld(input, { strategies, machine, check: options.check }, voice);
+			const { facts, result, held, checked } = replayHeld(input, { strategies, machine, check: options.check, host }, voice);
 			comparisons.push(comparison(facts, settings, result, held, checked));
-			if (options.perfetto !== undefined) writePerfetto(options.perfetto, input, { strategies, machine, check: checked }, voice);
+			if (options.perfetto !== undefined)
+				writePerfetto(options.perfetto, input, { strategies, machine, check: checked, host: facts.host }, voice);
 		} finally {
 			input.close();
 		}
@@ -113,12 +125,12 @@ function reportLines(comparisons: readonly Comparison[], options: CompareOptions
 	const width = options.wide === true && !plain ? Number.POSITIVE_INFINITY : voice.columns;
 	const prose = (lines: readonly string[]): string[] => (plain ? lines.map((line) => `# ${line}`) : [...lines]);
 	const gap = plain ? [] : [""];
-	const { path, header } = last.trace;
+	const { path, header, host } = last.trace;
 	const kernel = header.kernel === "" ? "" : `, kernel ${header.kernel}`;
 	const lines = plain ? [] : terminalLines(last, voice.columns, voice.unicode);
 	return [
 		...(comparisons.length > 1 ? gap : []),
-		...prose([`trace: ${path}${kernel}`, fidelityLine(last.fidelity), verdictLine(last), ...caveatLines(last)]),
+		...prose([`trace: ${path}${kernel}${assumedHost(host)}`, fidelityLine(last.fidelity), verdictLine(last), ...caveatLines(last)]),
 		...gap,
 		...tableLines(chosenTable(last, options.columns, plain), width, voice.color),
 		...(lines.length === 0 ? [] : [...gap, ...lines]),

@@ -7,13 +7,14 @@ import { differingRows, fidelityTraceJson, type HeldTrace, rowsTable } from "../
 import { tableLines } from "../report/table.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
 import { findStrategy } from "../strategies/index.js";
+import { knownParts } from "../trace/kvmhost.js";
 import { wholeNumber } from "./choices.js";
 import { openInput } from "./input.js";
-import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
+import { type CaptureFlags, captureOptions, type HostFlags, toldHost, withCapture, withHost, withVoice } from "./options.js";
 import { type Voice, voiceOf, writeJson, writeOut } from "./output.js";
 import { replayHeld } from "./replayed.js";
 
-interface FidelityOptions extends CaptureFlags {
+interface FidelityOptions extends CaptureFlags, HostFlags {
 	json?: boolean;
 	all?: boolean;
 	stale?: boolean;
@@ -24,7 +25,7 @@ interface FidelityOptions extends CaptureFlags {
 const SHOWN_ROWS = 20;
 
 export function define(command: Command): void {
-	withVoice(withCapture(command))
+	withVoice(withHost(withCapture(command), "the captured host"))
 		.argument("<trace...>", "traces, captures or folders of captures; - for standard input")
 		.option("--all", "show every row that differs")
 		.option("--stale", "list the phases that the replay leaves with stale SPTEs, and those whose guest met one")
@@ -35,6 +36,7 @@ export function define(command: Command): void {
 
 async function run(paths: string[], options: FidelityOptions): Promise<void> {
 	const voice = voiceOf(options);
+	const told = knownParts(toldHost(options));
 	const all: HeldTrace[] = [];
 	const documents: object[] = [];
 	for (const path of paths) {
@@ -45,11 +47,12 @@ async function run(paths: string[], options: FidelityOptions): Promise<void> {
 				const what = input.header.strategy === "" ? "is not known" : `is ${input.header.strategy}, none of ours`;
 				throw new BadInputError(`the strategy of the captured kernel ${what}`, { where: path, hint: "--captured-strategy NAME tells it" });
 			}
-			const { facts, held } = replayHeld(input, { strategies: [strategy], machine: DEFAULT_MACHINE, check: undefined }, voice);
+			const own = { ...input, header: { ...input.header, host: { ...input.header.host, ...told } } };
+			const { facts, held } = replayHeld(own, { strategies: [strategy], machine: DEFAULT_MACHINE, check: undefined }, voice);
 			const one = { trace: facts, held };
 			all.push(one);
 			const limit = options.listDifferences;
-			const differences = limit === undefined ? null : listDifferences(input.trace, strategy, DEFAULT_MACHINE, limit);
+			const differences = limit === undefined ? null : listDifferences(input.trace, strategy, DEFAULT_MACHINE, limit, facts.host);
 			documents.push({ ...fidelityTraceJson(one), ...(differences === null ? {} : { differences }) });
 			if (options.json !== true)
 				writeOut(`${[...traceLines(one, options, voice), ...(differences ?? []).map(({ text }) => text)].join("\n")}\n`);

@@ -11,11 +11,11 @@ import type { CodecName } from "../trace/wire.js";
 import { TraceWriter, type WrittenTrace } from "../trace/writer.js";
 import { type CaptureOptions, expectFile, filesBeside, importInto } from "./capture.js";
 import { isTrace } from "./input.js";
-import { type VoiceOptions, withVoice } from "./options.js";
+import { type HostFlags, toldHost, type VoiceOptions, withHost, withVoice } from "./options.js";
 import { voiceOf, warn, writeError, writeJson, writeOut } from "./output.js";
 import { expectOwnOutputs } from "./overwrite.js";
 
-interface ImportOptions extends VoiceOptions, CaptureOptions {
+interface ImportOptions extends VoiceOptions, HostFlags, Omit<CaptureOptions, "host"> {
 	readonly output: string;
 	readonly access?: string[];
 	readonly device?: string[];
@@ -27,7 +27,7 @@ interface ImportOptions extends VoiceOptions, CaptureOptions {
 const gather = (path: string, before: string[] = []): string[] => [...before, path];
 
 export function define(command: Command): void {
-	withVoice(command)
+	withVoice(withHost(command, "the captured host"))
 		.argument(
 			"<source...>",
 			"captures of one host in any format (docs/import.md), merged by their clock; - for standard input; or a folder",
@@ -65,9 +65,10 @@ async function run(sources: readonly string[], options: ImportOptions): Promise<
 			throw new UsageError("the source is a trace already", { where: source, hint: "mmreplay info shows what it holds" });
 		}
 	}
+	const told = { ...options, host: toldHost(options) };
 	expectOwnOutputs(filesRead(sources, options), [options.output]);
 	const writer = new TraceWriter(options.output, { codec: options.codec, pages: options.pages });
-	const { header, written } = await importInto(sources, options, writer);
+	const { header, written } = await importInto(sources, told, writer);
 	const kinds = kindsOf(writer.totals());
 	const [source] = sources;
 	if (options.json === true) {
@@ -88,7 +89,7 @@ function filesRead(sources: readonly string[], options: ImportOptions): string[]
 }
 
 function summary(header: TraceHeader, written: WrittenTrace, kinds: KindCounts): object {
-	const { kernel, strategy, strategyEvidence, access, concurrent, vms, warnings, sources } = header;
+	const { kernel, strategy, strategyEvidence, access, concurrent, host, vms, warnings, sources } = header;
 	return {
 		...written,
 		kernel,
@@ -96,6 +97,7 @@ function summary(header: TraceHeader, written: WrittenTrace, kinds: KindCounts):
 		strategyEvidence,
 		access,
 		concurrent,
+		host,
 		vms,
 		causeKinds: kinds.causes,
 		observationKinds: kinds.observations,

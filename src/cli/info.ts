@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { bytes, plural } from "../report/numbers.js";
 import { countTrace, type TraceCounts } from "../report/tracefacts.js";
+import type { RecordedHost } from "../trace/kvmhost.js";
 import { fileSha256, type OpenedInput, openInput } from "./input.js";
 import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
 import { writeJson, writeOut } from "./output.js";
@@ -55,6 +56,7 @@ async function facts({ path, trace, header, file }: OpenedInput, counts: TraceCo
 		access,
 		copiesRecorded,
 		concurrent,
+		host: header.host,
 		vms: header.vms,
 		causes: counts.causes,
 		observations: counts.observations,
@@ -78,6 +80,16 @@ const ACCESS_WORDS = {
 	none: "none",
 } as const;
 
+/** What is recorded of KVM's host, in words. */
+function recordedHost({ mmu, eptAd, pml }: RecordedHost): [string, string][] {
+	const told = [
+		...(mmu === undefined ? [] : [mmu === "tdp" ? "TDP MMU" : "legacy MMU"]),
+		...(eptAd === undefined ? [] : [eptAd ? "A/D bits" : "no A/D bits"]),
+		...(pml === undefined ? [] : [pml ? "page-modification logging" : "no page-modification logging"]),
+	];
+	return told.length === 0 ? [] : [["KVM", told.join(", ")]];
+}
+
 function lines({ path, trace, header, imported }: OpenedInput, counts: TraceCounts): string[] {
 	const { vms, losses } = header;
 	const memory = vms.reduce((sum, vm) => sum + vm.memoryBytes, 0);
@@ -92,6 +104,7 @@ function lines({ path, trace, header, imported }: OpenedInput, counts: TraceCoun
 			"strategy",
 			`${header.strategy === "" ? "not known" : header.strategy}${header.strategyEvidence.map((evidence) => `; ${evidence}`).join("")}`,
 		],
+		...recordedHost(header.host),
 		["accesses", `${ACCESS_WORDS[header.access]}${header.concurrent ? "; partly concurrent: their order is inferred" : ""}`],
 		["duration", `${(header.durationNs / 1e9).toFixed(3)} s, clock ${header.clock}, resolution ${header.clockResolutionNs} ns`],
 		["VMs", `${vms.length}, ${plural(vcpus, "vCPU")}, ${bytes(memory)} of guest memory`],

@@ -22,11 +22,11 @@ import { caveatLines, fidelityLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE } from "../strategies/index.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
 import { openInput } from "./input.js";
-import { type CaptureFlags, captureOptions, withCapture, withVoice } from "./options.js";
+import { assumedHost, type CaptureFlags, captureOptions, type HostFlags, toldHost, withCapture, withHost, withVoice } from "./options.js";
 import { voiceOf, writeJson, writeOut } from "./output.js";
 import { replayHeld } from "./replayed.js";
 
-interface ReplayFlags extends CaptureFlags {
+interface ReplayFlags extends CaptureFlags, HostFlags {
 	strategy: string;
 	machine?: string;
 	costs?: string;
@@ -35,7 +35,7 @@ interface ReplayFlags extends CaptureFlags {
 }
 
 export function define(command: Command): void {
-	withVoice(withCapture(command))
+	withVoice(withHost(withCapture(command), "the host to replay"))
 		.argument("<trace>", "a trace, a capture or a folder of a capture; - for standard input")
 		.option("-s, --strategy <name or file>", "the strategy", DEFAULT_BASELINE)
 		.option("-m, --machine <name or file>", "the machine to simulate: a name (zen3, zen3:psc=true) or a file")
@@ -54,11 +54,12 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 	}
 	const { strategy, builtIn } = chosen;
 	const machine = chooseMachine(options.machine);
+	const host = toldHost(options);
 	const costs = chooseCosts(options.costs);
 	const input = await openInput(path, captureOptions(options));
 	let replayed: Replayed;
 	try {
-		replayed = replayHeld(input, { strategies: [strategy], machine, check: options.check }, voice);
+		replayed = replayHeld(input, { strategies: [strategy], machine, check: options.check, host }, voice);
 	} finally {
 		input.close();
 	}
@@ -71,9 +72,10 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 			schema: "mmreplay/replay/1",
 			trace: traceJson(facts, result.events),
 			machine,
+			host: facts.host,
 			costs,
 			strategy,
-			...exactness(facts.header, strategy.name, builtIn),
+			...exactness(facts.header, strategy.name, builtIn, facts.host),
 			counters: countersJson(one.counters, complete),
 			cost: cyclesOf(one.counters, costs, complete, machine.hz),
 			coherence: coherenceJson(one, replayed.checked),
@@ -93,7 +95,7 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 		});
 	} else {
 		const prose = [
-			`trace: ${facts.path}, strategy ${strategy.name}: ${strategy.title}`,
+			`trace: ${facts.path}, strategy ${strategy.name}: ${strategy.title}${assumedHost(facts.host)}`,
 			fidelityLine(held),
 			...caveatLines({ trace: facts }),
 			`replayed ${result.events} events in ${result.seconds.toFixed(3)} s: ${short(eventsPerSecond(result))} events/s`,

@@ -5,6 +5,7 @@ import { ReferenceModel } from "../model/replay.js";
 import { simulated } from "../model/simulated.js";
 import type { Strategy } from "../strategies/steps.js";
 import { VMEXIT_CAUSES, type VmexitCause } from "../trace/kinds.js";
+import type { KvmHost } from "../trace/kvmhost.js";
 import type { TraceReader } from "../trace/reader.js";
 import type { OperationRecord, TraceRecord } from "../trace/record.js";
 import { records } from "../trace/records.js";
@@ -135,8 +136,8 @@ function accessOf(record: TraceRecord): number {
  * Up to `limit` faults in the trace's order. The reference model replays the trace; vCPU by vCPU its exits are laid beside the observed ones,
  * anew in each phase. One fault too many on either side moves all that follow it in its phase.
  */
-export function listDifferences(trace: TraceReader, strategy: Strategy, machine: Machine, limit: number): FaultDifference[] {
-	const model = new ReferenceModel({ strategy, ...simulated(machine), copiesRecorded: trace.header.copiesRecorded });
+export function listDifferences(trace: TraceReader, strategy: Strategy, machine: Machine, limit: number, host: KvmHost): FaultDifference[] {
+	const model = new ReferenceModel({ strategy, ...simulated(machine), copiesRecorded: trace.header.copiesRecorded, host });
 	const tally = new CauseTally();
 	const pairing = new Pairing(limit);
 	for (const { record, sequence } of records(trace)) {

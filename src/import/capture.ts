@@ -96,7 +96,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		access: logs.length > 0 && !short ? "complete" : tracker.faults > 0 ? "inferred" : "none",
 		copiesRecorded: tracker.copiesRecorded,
 		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
-		host: {},
+		host: tracker.evidence.host(),
 		losses,
 		warnings,
 		sources: [

@@ -1,5 +1,11 @@
 // Which kernel was captured, from what its events show (model.md section 1), and what is wrong with the probes.
+import type { RecordedHost } from "../trace/kvmhost.js";
 import { hexText } from "./event.js";
+
+/** SPTE_TDP_AD_MASK, bits 52 and 53 of an SPTE, in its upper word: 1 where A/D bits are disabled (arch/x86/kvm/mmu/spte.h). */
+const AD_SHIFT = 20;
+const AD_MASK = 3;
+const AD_DISABLED = 1;
 
 const MAX_ADDRESS = 2 ** 47;
 
@@ -17,9 +23,22 @@ export class Evidence {
 	/** Calls of the establish helper that the captured establish kernels have, and those that refused a writable new PTE (-3). */
 	#establishCalls = 0;
 	#establishRefusedWritable = 0;
+	#leaves = 0;
+	#leavesWithoutAd = 0;
 	#ranges = 0;
 	#badRanges = 0;
 	#firstBadRange = "";
+
+	/** A present leaf of the TDP MMU, by the upper word of its SPTE. */
+	leaf(high: number): void {
+		this.#leaves++;
+		if (((high >>> AD_SHIFT) & AD_MASK) === AD_DISABLED) this.#leavesWithoutAd++;
+	}
+
+	/** Only the TDP MMU has kvm_tdp_mmu_spte_changed, and its SPTEs say whether they have A/D bits. */
+	host(): RecordedHost {
+		return this.#leaves === 0 ? {} : { mmu: "tdp", eptAd: this.#leavesWithoutAd === 0 };
+	}
 
 	bracket(unmapped: boolean, changedPte: boolean, eligible: boolean): void {
 		if (!eligible) return;

@@ -211,6 +211,7 @@ export class Tracker {
 		const observed = this.observe("spteChanged", vm, 0, gfn, [as, level, was, is, zapped ? ZAP_CAUSES.indexOf(cause) : 0]);
 		if (cause === "kvmZap") this.#tentative(observed);
 		this.sptes = true;
+		if (is !== 0) this.evidence.leaf(v[Spte.newHigh]);
 		const pages = level === 2 ? HUGE_PAGES : 1;
 		const sptes = vm.sptes(as);
 		if (this.#logged && bracket?.item != null) this.#placeInRange(bracket, bracket.item, `${vm.id} ${as} ${gfn}`, zapped);

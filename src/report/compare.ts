@@ -6,6 +6,7 @@ import type { Fidelity } from "../fidelity/fidelity.js";
 import type { Costs } from "../machine/costs.js";
 import type { Machine } from "../machine/machine.js";
 import type { Strategy } from "../strategies/steps.js";
+import type { KvmHost } from "../trace/kvmhost.js";
 import type { TraceHeader } from "../trace/record.js";
 import { breakEvenVmexitCycles, type Cycles, cyclesOf, type SensitivityRow, savedPercent, sensitivity } from "./cost.js";
 import { type Exactness, exactness } from "./exactness.js";
@@ -17,6 +18,8 @@ export interface TraceFacts {
 	readonly digest: string;
 	readonly bytes: number;
 	readonly header: TraceHeader;
+	/** KVM's host that the replay assumed. */
+	readonly host: KvmHost;
 }
 
 /** Why a trace was not held against itself. */
@@ -100,7 +103,7 @@ export function comparison(
 			name: strategy.name,
 			option: strategy.option,
 			safe: strategy.safe,
-			...believed(exactness(trace.header, strategy.name, settings.builtIn.has(strategy.name)), held),
+			...believed(exactness(trace.header, strategy.name, settings.builtIn.has(strategy.name), trace.host), held),
 			replay,
 			cycles: cyclesOf(replay.counters, costs, complete, machine.hz),
 		};
@@ -227,6 +230,7 @@ export function comparisonJson(comparison: Comparison): object {
 		trace: traceJson(trace, result.events),
 		fidelity: fidelityJson(comparison.fidelity),
 		machine: settings.machine,
+		host: trace.host,
 		costs: settings.costs,
 		baseline: settings.baseline,
 		strategies: strategies.map(({ name, option, safe, exact, why, replay: replayed, cycles }) => ({

@@ -1,4 +1,5 @@
 // How far a strategy's counts can be believed, given what the capture knows of its accesses (model.md sections 1 and 3; kernel.md 10.2).
+import { hostOf, type KvmHost } from "../trace/kvmhost.js";
 import type { TraceHeader } from "../trace/record.js";
 
 export interface Exactness {
@@ -60,8 +61,27 @@ export function keepsAtLeast(more: string, less: string): boolean {
 	return reached.has(less);
 }
 
-/** `builtIn`: whether the strategy is one of ours, of which the order above speaks. */
-export function exactness(header: TraceHeader, strategy: string, builtIn: boolean): Exactness {
+/**
+ * Why a host keeps fewer mappings than the captured one did; undefined where it keeps as many. The legacy MMU's prefetch keeps more; without A/D bits
+ * ageing makes SPTEs exit once more, and without page-modification logging dirty logging does.
+ */
+function losesOnHost(host: KvmHost, captured: KvmHost): string | undefined {
+	if (captured.eptAd && !host.eptAd) return "SPTEs that are aged or changed in place exit without A/D bits, and the captured host had them";
+	if (captured.mmu === "legacy" && captured.eptAd && host.mmu === "tdp") return "the captured host's MMU prefetched";
+	if (captured.pml && !host.pml) return "dirty logging takes the right to write, and on the captured host it did not";
+	return undefined;
+}
+
+/** `builtIn`: whether the strategy is one of ours, of which the order above speaks. `host`: the one that the replay assumed. */
+export function exactness(header: TraceHeader, strategy: string, builtIn: boolean, host = hostOf(header.host)): Exactness {
+	const found = exactnessOf(header, strategy, builtIn);
+	const loss = header.access === "inferred" && found.exact === true ? losesOnHost(host, hostOf(header.host)) : undefined;
+	return loss === undefined
+		? found
+		: { exact: "lowerBound", why: `accesses are inferred from faults, and ${loss}: accesses that no fault shows may exit as well` };
+}
+
+function exactnessOf(header: TraceHeader, strategy: string, builtIn: boolean): Exactness {
 	const [loss] = header.losses;
 	if (loss !== undefined) return { exact: false, why: `the capture lost events (${loss.name}: ${loss.count})` };
 	if (header.access === "none") return { exact: false, why: "the trace has no accesses" };

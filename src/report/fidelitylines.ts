@@ -10,11 +10,12 @@ export interface HeldTrace {
 }
 
 export function fidelityTraceJson({ trace, held }: HeldTrace): object {
-	const { path, header } = trace;
+	const { path, header, host } = trace;
 	const { kernel, losses, warnings } = header;
-	if (!("rows" in held)) return { path, kernel, strategy: header.strategy, rows: [], exact: false, why: held.reason, losses, warnings };
+	if (!("rows" in held))
+		return { path, kernel, strategy: header.strategy, host, rows: [], exact: false, why: held.reason, losses, warnings };
 	const { strategy, rows, exact, decidable, undecided, differing } = held;
-	return { path, kernel, strategy, rows, exact, decidable, undecided, differing, losses, warnings };
+	return { path, kernel, strategy, host, rows, exact, decidable, undecided, differing, losses, warnings };
 }
 
 /** Rows that differ, those that the capture decides first. */

@@ -4,6 +4,7 @@ import { type Fidelity, fidelity } from "../fidelity/fidelity.js";
 import type { Machine } from "../machine/machine.js";
 import { findStrategy } from "../strategies/index.js";
 import type { Strategy } from "../strategies/steps.js";
+import { hostOf, isSameHost, type RecordedHost } from "../trace/kvmhost.js";
 import type { TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import type { NoFidelity, TraceFacts } from "./compare.js";
@@ -31,6 +32,8 @@ export interface HeldOptions {
 	readonly machine: Machine;
 	/** By default, where it costs no time that anybody notices. */
 	readonly check: boolean | undefined;
+	/** KVM's host as the user tells it; by default the one that was captured. */
+	readonly host?: RecordedHost | undefined;
 }
 
 /** Traces up to this many causes are checked without being asked. */
@@ -40,16 +43,23 @@ function causesOf({ trace }: Source): number {
 	return trace.index().entries.reduce((sum, { causes }) => sum + causes, 0);
 }
 
-/** Replay `strategies` and, in the same pass, the strategy of the kernel that was captured. @throws BadInputError, LimitError */
+/**
+ * Replay `strategies` and, in the same pass, the strategy of the kernel that was captured; on another host than the captured one that takes a pass of its
+ * own. @throws BadInputError, LimitError
+ */
 export function replayHeld(source: Source, options: HeldOptions, onProgress?: (events: number, bytes: number) => void): Replayed {
 	const { trace, header } = source;
 	const captured = header.strategy === "" ? undefined : findStrategy(header.strategy);
-	const isExtra = captured !== undefined && !options.strategies.some(({ name }) => name === captured.name);
+	const host = hostOf(options.host ?? {}, header.host);
+	const isOwnHost = isSameHost(host, hostOf(header.host));
+	const isExtra = captured !== undefined && isOwnHost && !options.strategies.some(({ name }) => name === captured.name);
 	const strategies = isExtra ? [...options.strategies, captured] : options.strategies;
 	const checked = options.check ?? causesOf(source) <= CHECKED_EVENTS;
-	const result = replayTrace(trace, { machine: options.machine, check: checked, strategies }, onProgress);
-	const facts = { path: source.path, digest: trace.digest(), bytes: trace.bytes ?? 0, header };
-	return { facts, checked, result, held: captured === undefined ? unheld(header.strategy) : hold(source, captured, result, checked) };
+	const result = replayTrace(trace, { machine: options.machine, check: checked, strategies, host }, onProgress);
+	const facts = { path: source.path, digest: trace.digest(), bytes: trace.bytes ?? 0, header, host };
+	if (captured === undefined) return { facts, checked, result, held: unheld(header.strategy) };
+	const own = isOwnHost ? result : replayTrace(trace, { machine: options.machine, check: checked, strategies: [captured] });
+	return { facts, checked, result, held: hold(source, captured, own, checked) };
 }
 
 function unheld(name: string): NoFidelity {

@@ -11,6 +11,7 @@ import { parseCosts } from "../machine/costs.js";
 import { type FieldReader, readDocument } from "../machine/fields.js";
 import { parseMachine } from "../machine/machine.js";
 import { emptyHeader } from "../trace/header.js";
+import { DEFAULT_HOST, type KvmHost, MMUS } from "../trace/kvmhost.js";
 import type { TraceHeader } from "../trace/record.js";
 import { type ComparedStrategy, type Comparison, compared, type NoFidelity, type TraceFacts } from "./compare.js";
 import { cyclesOf } from "./cost.js";
@@ -227,10 +228,23 @@ function readResult(fields: FieldReader, trace: FieldReader, strategies: readonl
 	};
 }
 
+/** Runs that were saved before there was a choice assumed the default. */
+function readHost(fields: FieldReader): KvmHost {
+	if (!fields.has("host")) return DEFAULT_HOST;
+	const host = fields.object("host");
+	return { mmu: host.word("mmu", MMUS), eptAd: host.boolean("eptAd"), pml: host.boolean("pml") };
+}
+
 function readTrace(fields: FieldReader, where: string): Comparison {
 	const trace = fields.object("trace");
 	const header = readHeader(trace, fields.has("provenance") ? fields.object("provenance") : undefined);
-	const facts: TraceFacts = { path: trace.text("path"), digest: trace.text("digest"), bytes: trace.number("bytes", 0, MAX), header };
+	const facts: TraceFacts = {
+		path: trace.text("path"),
+		digest: trace.text("digest"),
+		bytes: trace.number("bytes", 0, MAX),
+		header,
+		host: readHost(fields),
+	};
 	const settings = {
 		baseline: fields.text("baseline"),
 		machine: parseMachine(JSON.stringify(fields.optional("machine") ?? null), where),

@@ -6,7 +6,7 @@
  * legacy: the MMU before it, with direct pages: SPTEs on the gfn's rmap, faults under mmu_lock for writing, neighbours prefetched.
  */
 export const MMUS = ["tdp", "legacy"] as const;
-type Mmu = (typeof MMUS)[number];
+export type Mmu = (typeof MMUS)[number];
 
 export interface KvmHost {
 	readonly mmu: Mmu;
@@ -26,6 +26,12 @@ export interface RecordedHost {
 /** A current Intel host. */
 export const DEFAULT_HOST: KvmHost = { mmu: "tdp", eptAd: true, pml: true };
 
+/** A host in words. */
+export function hostTitle({ mmu, eptAd, pml }: KvmHost): string {
+	const bits = eptAd ? `with A/D bits${pml ? "" : ", without page-modification logging"}` : "without A/D bits";
+	return `${mmu === "tdp" ? "TDP MMU" : "legacy MMU"}, ${bits}`;
+}
+
 /** A host of which parts are told; the first one that tells a part is believed, and the rest is as on a current host. */
 export function hostOf(...told: readonly RecordedHost[]): KvmHost {
 	let { mmu, eptAd, pml } = DEFAULT_HOST;
@@ -35,4 +41,13 @@ export function hostOf(...told: readonly RecordedHost[]): KvmHost {
 		pml = one.pml ?? pml;
 	}
 	return { mmu, eptAd, pml: pml && eptAd };
+}
+
+export function isSameHost(one: KvmHost, other: KvmHost): boolean {
+	return one.mmu === other.mmu && one.eptAd === other.eptAd && one.pml === other.pml;
+}
+
+/** Only what is told. */
+export function knownParts({ mmu, eptAd, pml }: RecordedHost): RecordedHost {
+	return { ...(mmu === undefined ? {} : { mmu }), ...(eptAd === undefined ? {} : { eptAd }), ...(pml === undefined ? {} : { pml }) };
 }

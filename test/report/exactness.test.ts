@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { exactness, keepsAtLeast } from "../../src/report/exactness.js";
 import { STRATEGIES } from "../../src/strategies/index.js";
 import { emptyHeader } from "../../src/trace/header.js";
+import { hostOf, type RecordedHost } from "../../src/trace/kvmhost.js";
 
 const inferred = (strategy: string) => ({ ...emptyHeader(), access: "inferred" as const, strategy });
 
@@ -67,5 +68,23 @@ describe("exactness", () => {
 
 	it("without accesses is not", () => {
 		expect(exactness(emptyHeader(), "drop", true).exact).toBe(false);
+	});
+});
+
+describe("on another host", () => {
+	const traced = (host: RecordedHost) => ({ ...inferred("drop"), host });
+	const on = (captured: RecordedHost, assumed: RecordedHost) => exactness(traced(captured), "drop", true, hostOf(assumed, captured)).exact;
+
+	it("a result is a lower bound where that host keeps fewer mappings than the captured one", () => {
+		expect(on({}, { eptAd: false })).toBe("lowerBound");
+		expect(on({}, { pml: false })).toBe("lowerBound");
+		expect(on({ mmu: "legacy" }, { mmu: "tdp" })).toBe("lowerBound");
+	});
+
+	it("and exact where it keeps as many", () => {
+		expect(on({}, { mmu: "legacy" })).toBe(true);
+		expect(on({ eptAd: false }, { eptAd: true })).toBe(true);
+		expect(on({ mmu: "legacy", eptAd: false }, { mmu: "tdp" })).toBe(true);
+		expect(exactness({ ...traced({}), access: "complete" }, "drop", true, hostOf({ eptAd: false })).exact).toBe(true);
 	});
 });

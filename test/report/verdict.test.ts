@@ -11,6 +11,7 @@ import { caveatLines, fidelityLine, loopLines, verdictLine } from "../../src/rep
 import { findStrategy } from "../../src/strategies/index.js";
 import type { Strategy } from "../../src/strategies/steps.js";
 import { emptyHeader } from "../../src/trace/header.js";
+import { DEFAULT_HOST } from "../../src/trace/kvmhost.js";
 import type { TraceHeader } from "../../src/trace/record.js";
 
 function counters(values: Readonly<Record<string, number>>): BigUint64Array {
@@ -51,7 +52,7 @@ function compared(
 		.map(findStrategy)
 		.filter((strategy): strategy is Strategy => strategy !== undefined);
 	return comparison(
-		{ path: "t.mmtrace", digest: "", bytes: 1, header: { ...emptyHeader(), ...header } },
+		{ path: "t.mmtrace", digest: "", bytes: 1, header: { ...emptyHeader(), ...header }, host: DEFAULT_HOST },
 		{
 			strategies,
 			builtIn: new Set(Object.keys(values)),

@@ -5,6 +5,7 @@ import { LimitError } from "../../errors.js";
 import type { Machine } from "../../machine/machine.js";
 import type { Strategy } from "../../strategies/steps.js";
 import { AgentKind, FIRST_OBSERVATION, Operation, VMEXIT_CAUSES } from "../../trace/kinds.js";
+import type { KvmHost } from "../../trace/kvmhost.js";
 import type { TraceReader } from "../../trace/reader.js";
 import type { Agent, TraceHeader, TraceRecord } from "../../trace/record.js";
 import { records } from "../../trace/records.js";
@@ -92,6 +93,8 @@ export interface TimelineOptions {
 	readonly machine: Machine;
 	/** Hold every access against the primary page table, so that violations are on the tracks. */
 	readonly check: boolean;
+	/** By default the captured one. */
+	readonly host?: KvmHost;
 }
 
 /**
