@@ -29,7 +29,10 @@ export function rangeFlaw(record: TraceRecord): string | undefined {
 		case "mark":
 		case "deviceDetach":
 		case "unpin":
+		case "kvmZapAll":
 			return undefined;
+		case "dirtyLog":
+			return args.get("as") > 1 ? `a memslot in address space ${args.get("as")}` : undefined;
 		case "mremap": {
 			const end = args.get("to") + args.get("pages");
 			return beyond ?? (end > PAGE_LIMIT ? `mremap to page ${end}, which is beyond 48-bit addresses` : undefined);

@@ -105,6 +105,9 @@ describe("a block is refused", () => {
 		["with too few times", oneRecord({ 9: varints(0, 0) }), "column time"],
 		["with a memslot in address space 2", oneRecord({ 7: varints(13, 5, 0, 2, 0, 1, 0) }), "address space 2"],
 		["with a memslot beyond 48 bits", oneRecord({ 7: varints(13, 5, 0, 0, 2 ** 36, 1, 0) }), "48-bit"],
+		["with a dirty log of address space 2", oneRecord({ 7: varints(46, 4, 0, 2, 0, 1) }), "address space 2"],
+		["with an ageing callback that is none", oneRecord({ 7: varints(45, 2, 1, 3) }), "argument young of operation age means nothing"],
+		["with too few arguments of a dirty log", oneRecord({ 7: varints(46, 3, 0, 0, 0) }), "another number of arguments"],
 		["with a KSM page over 32 bits", oneRecord({ 7: varints(6, 2, 2 ** 32, 0) }), "KSM page"],
 	])("%s", (_, bytes, reason) => {
 		const result = replayed(bytes, "release");
