@@ -1,14 +1,15 @@
 // What an operation does to the primary PTEs, decided once at its commit, whatever the strategies make of it (kernel.md 1.3 to 1.14).
 import { shareContent } from "./contents";
 import { countAll } from "./counters";
+import { faultIn, forkEntry, unhide } from "./entries";
 import { allocate, becomeKsm, clearBit, FrameBit, isPinned, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { emptyThreads } from "./host";
-import { splitEdges, splitRange } from "./huge";
-import { Bit, PAGE_LIMIT, PteBit, TlbBit } from "./layout";
+import { isHuge, makeHuge, splitEdges, splitRange } from "./huge";
+import { Bit, ENTRY_MASK, NODE_ENTRIES, PAGE_LIMIT, PteBit, PteEntry, TlbBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
-import { canProtect, changePte, clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { canProtect, changePte, clearPteAt, frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { applySite, decideSite, Extent, stripPtes } from "./sites";
 import { Operation } from "./steps";
 import { stripBit } from "./tlb";
@@ -68,6 +69,7 @@ export function oldPage(op: Operation): u32 {
 
 /** The PTE of a page that KSM works on: one that the trace has not shown as a present anonymous page was filled unseen. */
 function anonymous(mm: Mm, page: u64): u32 {
+	faultIn(mm, page, false);
 	const pte = pteOf(mm, page);
 	if ((pte & Bit.present) == 0 || frameOf(pte) == ZERO_PAGE) setPte(mm, page, allocate(), true);
 	return pteOf(mm, page);
@@ -75,6 +77,7 @@ function anonymous(mm: Mm, page: u64): u32 {
 
 /** wp_page_copy: a new page with the old one's content. */
 function decideCopy(mm: Mm, page: u64, unshare: bool): void {
+	faultIn(mm, page, false);
 	const pte = pteOf(mm, page);
 	const isMapped = (pte & Bit.present) != 0;
 	const source = frameOf(pte);
@@ -91,6 +94,7 @@ function decideCopy(mm: Mm, page: u64, unshare: bool): void {
 
 /** replace_page: the mapping moves to the KSM page (or the zero page), which has the same content (1.5). */
 function decideReplace(op: Operation): void {
+	faultIn(op.mm, op.page, false);
 	lock(UNLOCKED);
 	const isZero = (op.flags & OpFlag.zeroPage) != 0;
 	newFrame = isZero ? ZERO_PAGE : ksmFrame(op.kpage);
@@ -136,24 +140,37 @@ function applyRange(op: Operation): void {
 	if (op.kind == Kind.thpSplit || op.kind == Kind.zap) splitRange(op.mm, op.page, end);
 	if (op.kind == Kind.thpSplit) return;
 	const child = op.kind == Kind.fork ? mmOf(op.child) : op.mm;
+	if (op.kind == Kind.fork && child != op.mm) splitRange(child, op.page, end);
 	for (let at = nextPresent(table, op.page, end); at < end; at = nextPresent(table, at, end)) {
+		const first = at;
 		const next = leafEnd(at, end);
 		let word = recordIn(table, leafOf(table, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if ((pte & Bit.present) != 0) {
+			if (isSomething(pte)) {
 				if (op.kind == Kind.zap) clearPteAt(word);
-				else if (op.kind == Kind.protect) protectPte(word, pte, (op.flags & OpFlag.writable) != 0);
-				else forkPte(word, pte, at, child);
+				else if (op.kind == Kind.protect) protectPte(op.mm, at, word, (op.flags & OpFlag.writable) != 0);
+				else if ((pte & Bit.present) != 0) forkPte(word, pte, at, child);
+				else forkEntry(word, pte, at, child);
 			}
 			word += 4;
 		}
+		// copy_huge_pmd
+		if (op.kind == Kind.fork && child != op.mm && isHuge(op.mm, at - 1) && next - first == NODE_ENTRIES) makeHuge(child, first);
 	}
 }
 
-/** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */
-function protectPte(at: usize, pte: u32, allowed: bool): void {
+/**
+ * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. What NUMA
+ * hinting hid is there again, with the new rights.
+ */
+function protectPte(mm: Mm, page: u64, at: usize, allowed: bool): void {
+	const entry = load<u32>(at) & ENTRY_MASK;
+	if (entry == PteEntry.protnone) unhide(mm, page, at);
+	const pte = load<u32>(at);
+	if (entry == PteEntry.swap) return;
 	if (!allowed) store<u32>(at, pte & ~(<u32>Bit.writable));
+	else if (entry == PteEntry.migration) return;
 	else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
 }
 

@@ -2,7 +2,7 @@
 import { countAll } from "./counters";
 import { Counter, Kind } from "./generated/constants";
 import { isHuge, splitFirst } from "./huge";
-import { NODE_ENTRIES } from "./layout";
+import { Bit, NODE_ENTRIES } from "./layout";
 import { frameOf, mustCopy, pteOf, reusePage } from "./primary";
 import { begin, commit, end, wholeOperation } from "./steps";
 import { Mm } from "./world";
@@ -13,7 +13,7 @@ function reuse(mm: Mm, page: u64): void {
 	const huge = isHuge(mm, page);
 	const first = huge ? page & ~(<u64>NODE_ENTRIES - 1) : page;
 	const last = huge ? first + NODE_ENTRIES : page + 1;
-	for (let at = first; at < last; at++) reusePage(mm, at);
+	for (let at = first; at < last; at++) if ((pteOf(mm, at) & Bit.present) != 0) reusePage(mm, at);
 }
 
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */

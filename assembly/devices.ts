@@ -3,6 +3,7 @@
 import { sameContent, writeContent, writeContentAll } from "./contents";
 import { count, countAll } from "./counters";
 import { breakOrReuse } from "./cow";
+import { isMapped } from "./entries";
 import { Effect, primaryEffect } from "./fault";
 import { FrameBit, keepFreed, pin, settleFreed, unpin, wordOf } from "./frames";
 import { AgentKind, Counter, DeviceKind, Hint, MAX_DEVICE_TLB, Rule } from "./generated/constants";
@@ -10,7 +11,8 @@ import { reserve } from "./heap";
 import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT } from "./layout";
 import { canReuseFrames, checking, tooPermissive } from "./oracle";
 import { findRecord, leafEnd, leafOf, makeRecord, makeRoot, nextPresent, Root, recordIn } from "./pagetable";
-import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
+import { frameOf, presentAfterFault, pteOf, writingAllowed } from "./primary";
+import { permits } from "./spte";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { violate } from "./violations";
 import { openWindows, quiescent } from "./windows";
@@ -108,14 +110,10 @@ export function attach(mm: Mm, id: u32, kind: u32, page: u64, pages: u64, entrie
 function pinPage(device: Device, page: u64): void {
 	const mm = device.mm;
 	if (!writingAllowed(mm, page)) return;
-	const pte = pteOf(mm, page);
-	if ((pte & Bit.present) == 0) {
-		countAll(Counter.hostFaults);
-		populateNone(mm, page, true, false);
-	} else if ((pte & Bit.writable) == 0) {
-		countAll(Counter.hostFaults);
-		breakOrReuse(mm, page, Hint.derive);
-	}
+	let pte = pteOf(mm, page);
+	if (!permits(pte, true)) countAll(Counter.hostFaults);
+	if ((pte & Bit.present) == 0) pte = presentAfterFault(mm, page, true);
+	if (pte != 0 && (pte & Bit.writable) == 0) breakOrReuse(mm, page, Hint.derive);
 	const now = pteOf(mm, page);
 	pin(frameOf(now));
 	store<u32>(makeRecord(device.table, page), now);
@@ -412,13 +410,16 @@ function violateBy(device: Device, strategy: u32, rule: Rule, page: u64): void {
 	violate(strategy, rule, AgentKind.device, device.mm.id, device.id, page);
 }
 
-/** The oracle at one access (I-1, I-2; I-3 at quiescence only: what is told at the end of a bracket may have the right until then). */
+/**
+ * The oracle at one access (I-1, I-2; I-3 at quiescence only: what is told at the end of a bracket may have the right until then, and so may lead to a
+ * page that NUMA hinting hides).
+ */
 function observe(device: Device, strategy: u32, page: u64, frame: u32, write: bool): void {
 	if (!checking) return;
 	const pte = pteOf(device.mm, page);
 	const mapped = frameOf(pte);
 	if ((wordOf(frame) & FrameBit.freed) != 0) violateBy(device, strategy, Rule.I_1, page);
-	else if ((pte & Bit.present) == 0) violateBy(device, strategy, Rule.I_2, page);
+	else if ((pte & Bit.present) == 0 && (!isMapped(pte) || quiescent(device.mm, page))) violateBy(device, strategy, Rule.I_2, page);
 	else if (mapped != frame && (write || !sameContent(mapped, frame, strategy))) violateBy(device, strategy, Rule.I_2, page);
 	else if (write && (pte & Bit.writable) == 0 && quiescent(device.mm, page)) violateBy(device, strategy, tooPermissive(frame), page);
 	if (write) writeContent(frame, strategy);

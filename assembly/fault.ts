@@ -3,18 +3,19 @@
 import { writeContent } from "./contents";
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
+import { faultIn } from "./entries";
 import { countExitAt, countRefault } from "./exits";
 import { fixFast } from "./fast";
 import { isShared } from "./frames";
 import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
 import { isHuge, populateHuge, setLeaf } from "./huge";
 import { legacyMmu } from "./kvmhost";
-import { Bit, NO_PAGE, TARGET_MASK } from "./layout";
+import { Bit, NO_PAGE, PteEntry, TARGET_MASK } from "./layout";
 import { logExit, logging } from "./log";
 import { holdGup, observe, suspect, suspectOne } from "./oracle";
 import { makeRecord } from "./pagetable";
 import { prefetch } from "./prefetch";
-import { frameOf, populateNone, pteOf, writingAllowed } from "./primary";
+import { entryOf, frameOf, populateNone, presentAfterFault, pteOf, writingAllowed } from "./primary";
 import { hvaOf, isReadOnly } from "./slots";
 import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
 import { emptyTlb, ownCowAware } from "./steps";
@@ -24,9 +25,12 @@ import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcp
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
+/** vCPUs that wait for a migration. */
+let waitingAccesses: u32 = 0;
 
 export function resetFaults(): void {
 	pendingAccesses = 0;
+	waitingAccesses = 0;
 }
 
 /** Accesses that write, as bits. */
@@ -130,13 +134,11 @@ export const enum Effect {
 
 /** Populate, reuse or copy: it depends on the causes alone, so that all strategies reach the same primary state. */
 export function primaryEffect(mm: Mm, page: u64, write: bool, hint: u32): Effect {
-	const pte = pteOf(mm, page);
-	if ((pte & Bit.present) == 0) populateNone(mm, page, write, false);
-	else if (write && (pte & Bit.writable) == 0) {
-		if (!writingAllowed(mm, page)) return Effect.forbidden;
-		return breakOrReuse(mm, page, hint) ? Effect.copied : Effect.none;
-	}
-	return Effect.none;
+	let pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0) pte = presentAfterFault(mm, page, write);
+	if (pte == 0 || !write || (pte & Bit.writable) != 0) return Effect.none;
+	if (!writingAllowed(mm, page)) return Effect.forbidden;
+	return breakOrReuse(mm, page, hint) ? Effect.copied : Effect.none;
 }
 
 /**
@@ -152,6 +154,11 @@ export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: 
 		countAll(write ? Counter.mmio_write : Counter.mmio_read);
 		return;
 	}
+	if (vcpu.isWaiting && vcpu.waitingFor == gfn) {
+		// The vCPU has gone on, so the migration is over.
+		if (isMigrating(vm, gfn)) faultIn(vm.mm, page, false);
+		goOn(vcpu);
+	}
 	const record = makeRecord(vm.root0, gfn);
 	let missed: u32 = 0;
 	for (let rest = mask; rest != 0; rest &= rest - 1) {
@@ -165,6 +172,54 @@ export function guestAccess(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, mask: 
 	}
 	// What a translation lets through that agrees with the PTE (oracle.ts) leaves the host nothing to do, and its table need not be looked at.
 	if (missed == 0 && suspect != allStrategies) return;
+	if (isMigrating(vm, gfn) && !(write && isReadOnly(vm, 0, gfn))) wait(vcpu, gfn, access, hint, missed);
+	else complete(vcpu, gfn, page, access, hint, missed);
+}
+
+/** Whether the page behind a gfn is on its way elsewhere: gup waits (migration_entry_wait, 1.11). */
+function isMigrating(vm: Vm, gfn: u64): bool {
+	const page = hvaOf(vm, 0, gfn);
+	return page != NO_PAGE && entryOf(vm.mm, page) == PteEntry.migration;
+}
+
+function wait(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, missed: u32): void {
+	if (!vcpu.isWaiting) waitingAccesses++;
+	vcpu.isWaiting = true;
+	vcpu.waitingFor = gfn;
+	vcpu.waitingAccess = access;
+	vcpu.waitingHint = hint;
+	vcpu.waitingExits = missed;
+	for (let rest = missed; rest != 0; rest &= rest - 1) {
+		const state = vcpuState(vcpu, ctz(rest));
+		state.waitSnapshot = state.retrySnapshot;
+	}
+}
+
+/** What an access waited for is there. */
+function goOn(vcpu: Vcpu): void {
+	const gfn = vcpu.waitingFor;
+	vcpu.isWaiting = false;
+	waitingAccesses--;
+	const page = hvaOf(vcpu.vm, 0, gfn);
+	if (page == NO_PAGE) return;
+	for (let rest = vcpu.waitingExits; rest != 0; rest &= rest - 1) {
+		const state = vcpuState(vcpu, ctz(rest));
+		state.retrySnapshot = state.waitSnapshot;
+	}
+	complete(vcpu, gfn, page, vcpu.waitingAccess, vcpu.waitingHint, vcpu.waitingExits);
+}
+
+/** Accesses that waited for a migration go on where it is over. */
+export function releaseWaiting(): void {
+	if (waitingAccesses == 0) return;
+	for (let vcpu = firstVcpu; exists(vcpu); vcpu = vcpu.next) if (vcpu.isWaiting && !isMigrating(vcpu.vm, vcpu.waitingFor)) goOn(vcpu);
+}
+
+/** The host's side of an access, and KVM's under the strategies in which it has exited. */
+function complete(vcpu: Vcpu, gfn: u64, page: u64, access: u32, hint: u32, missed: u32): void {
+	const vm = vcpu.vm;
+	const write = isWrite(access);
+	const record = makeRecord(vm.root0, gfn);
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const effect = write && isReadOnly(vm, 0, gfn) ? Effect.forbidden : primaryEffect(vm.mm, page, write, hint);
 	for (let rest = missed; rest != 0; rest &= rest - 1) {
@@ -234,7 +289,8 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const page = hvaOf(vm, 0, gfn);
 	const record = makeRecord(vm.root0, gfn);
 	const at = record + ((<usize>strategy) << 2);
-	const pte = page == NO_PAGE ? 0 : pteOf(vm.mm, page);
+	const found = page == NO_PAGE ? 0 : pteOf(vm.mm, page);
+	const pte: u32 = (found & Bit.present) != 0 ? found : 0;
 	if (state.waits) {
 		// gup goes on; the exit was counted when it began.
 		lockForFault(strategy);
@@ -261,7 +317,8 @@ export function resolveAllPending(): void {
 			const strategy = ctz(rest);
 			const page = hvaOf(vcpu.vm, 0, vcpuState(vcpu, strategy).pendingGfn);
 			const waits = page != NO_PAGE && vcpuState(vcpu, strategy).waits && keptReadOnly(vcpu.vm.mm, strategy, page);
-			if (page == NO_PAGE || (!inHull(vcpu.vm, strategy, page) && !waits)) resolvePending(vcpu, strategy);
+			const migrates = isMigrating(vcpu.vm, vcpuState(vcpu, strategy).pendingGfn);
+			if (page == NO_PAGE || !(inHull(vcpu.vm, strategy, page) || waits || migrates)) resolvePending(vcpu, strategy);
 		}
 	}
 }
@@ -306,7 +363,8 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 	}
 	if (write && isReadOnly(vm, addressSpace, gfn)) return;
 	if ((flags & FaultFlag.huge) != 0) populateHuge(vm.mm, page);
-	else if ((pteOf(vm.mm, page) & Bit.present) == 0) populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
+	else if ((pteOf(vm.mm, page) & Bit.present) == 0 && entryOf(vm.mm, page) != PteEntry.migration)
+		populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
 	const pte = pteOf(vm.mm, page);
 	if (permits(pte, write)) holdGup(vcpu, pte);
 }

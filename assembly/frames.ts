@@ -1,6 +1,6 @@
 // Physical frames as the primary MMU counts them (kernel.md 1.2 to 1.6, I-18). Record of a frame: drawn in layout.ts.
 //
-//	word: mapcount, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame
+//	word: mapcount, moved, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame
 //
 // A frame without a mapping is used again, unless a strategy may still translate to it (oracle.ts): the number of a frame means nothing.
 import { forgetContent, resetContents } from "./contents";
@@ -22,6 +22,8 @@ export const enum FrameBit {
 	held = 16,
 	/** Some of them are pins (1.4, 1.9). */
 	pinned = 32,
+	/** It migrates: another frame takes its place. */
+	moved = 64,
 }
 // @ts-ignore: decorator
 @inline
@@ -55,6 +57,8 @@ const kpages = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 /** Of frames that have any: references that are no mappings, and the pins among them. */
 const holds = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 const pins = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+/** Frame that migrates -> the one that takes its place + 1, held until the first is freed. */
+const targets = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 
 // @ts-ignore: decorator
 @inline
@@ -75,6 +79,7 @@ export function resetFrames(): void {
 	resetTable(kpages);
 	resetTable(holds);
 	resetTable(pins);
+	resetTable(targets);
 	store<u32>(newFrame(), 0);
 }
 
@@ -170,11 +175,32 @@ export function unmap(frame: u32): void {
 /** The last reference frees the page (I-18). */
 function free(frame: u32, at: usize, word: u32): void {
 	store<u32>(at, word | FrameBit.freed);
+	if ((word & FrameBit.moved) != 0) {
+		const target = get(targets, frame) - 1;
+		remove(targets, frame);
+		release(target);
+	}
 	if ((word & FrameBit.kpages) != 0) return;
 	const kpage = load<u32>(at, 4);
 	if ((word & FrameBit.ksm) != 0 && get(kpages, kpage) == frame + 1) remove(kpages, kpage);
 	store<u32>(at, limbo, 4);
 	limbo = frame;
+}
+
+/** The frame that takes a migrating one's place + 1; 0 where there is none yet. */
+export function migrationTarget(frame: u32): u32 {
+	return (wordOf(frame) & FrameBit.moved) != 0 ? get(targets, frame) : 0;
+}
+
+export function setMigrationTarget(frame: u32, target: u32): void {
+	set(targets, frame, target + 1);
+	setBit(frame, FrameBit.moved);
+	hold(target);
+}
+
+/** The KSM page that a frame is. */
+export function kpageOf(frame: u32): u32 {
+	return load<u32>(frameAt(frame), 4);
 }
 
 /** A reference that is no mapping: a pin, or what a copying fault or ksmd keeps until after the range end (1.3, 1.5). */

@@ -8,7 +8,7 @@ import { Counter, MachineWord } from "./generated/constants";
 import { isHuge } from "./huge";
 import { Bit, FRAME_MASK, NODE_ENTRIES, PteBit } from "./layout";
 import { findRecord } from "./pagetable";
-import { changePte, frameOf, populateNone, pteOf, writingAllowed } from "./primary";
+import { changePte, frameOf, presentAfterFault, pteOf, writingAllowed } from "./primary";
 import { forgetAll, pscHits, references, walkNative } from "./psc";
 import { spteFor } from "./spte";
 import { fill, flush, flushPage, flushRange, hitLevel, hostFlushPages, lookup, machineWord } from "./tlb";
@@ -28,14 +28,11 @@ export function hostAccess(thread: HostThread, page: u64, write: bool, hint: u32
 		countAll(Counter.hostWalk_count);
 		countAllBy(Counter.hostWalk_memoryReferences, references);
 		countAllBy(Counter.hostWalk_pscHits, pscHits);
-		const pte = pteOf(mm, page);
-		if ((pte & Bit.present) == 0) {
-			countAll(Counter.hostFaults);
-			populateNone(mm, page, write, false);
-		} else if (write && (pte & Bit.writable) == 0) {
-			countAll(Counter.hostFaults);
-			if (writingAllowed(mm, page)) breakOrReuse(mm, page, hint);
-		}
+		let pte = pteOf(mm, page);
+		const isAbsent = (pte & Bit.present) == 0;
+		if (isAbsent || (write && (pte & Bit.writable) == 0)) countAll(Counter.hostFaults);
+		if (isAbsent) pte = presentAfterFault(mm, page, write);
+		if (pte != 0 && write && (pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, hint);
 		const now = pteOf(mm, page);
 		if ((now & Bit.present) == 0 || (write && (now & Bit.writable) == 0)) return;
 		flushPage(tlb, page);

@@ -1,5 +1,6 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, noted in the header of its leaf, and the 2 MiB leaf that KVM makes of it.
 import { count } from "./counters";
+import { faultIn, faultInRange } from "./entries";
 import { allocate } from "./frames";
 import { Cause, Counter, Kind } from "./generated/constants";
 import { legacyMmu } from "./kvmhost";
@@ -68,8 +69,10 @@ function splitWithin(mm: Mm, page: u64): void {
 
 /** The 512 pages around `page` are there, and one PMD maps them. */
 export function populateHuge(mm: Mm, page: u64): void {
+	faultIn(mm, page, false);
 	if (isHuge(mm, page)) return;
 	const first = firstOf(page);
+	faultInRange(mm, first, first + NODE_ENTRIES);
 	for (let at = first; at < first + NODE_ENTRIES; at++) {
 		if ((pteOf(mm, at) & Bit.present) == 0) setPte(mm, at, allocate(), writingAllowed(mm, at));
 	}

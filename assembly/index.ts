@@ -18,6 +18,7 @@ import { setPsc } from "./psc";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { reservePrograms, startSteps } from "./steps";
+import { resetSwap } from "./swap";
 import { machineWords, setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
 import { keptViolations, listOfViolations } from "./violations";
@@ -34,6 +35,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetWorld(count, copiesRecorded);
 	resetCounters(count, walkReferences);
 	resetFrames();
+	resetSwap();
 	resetSlots();
 	resetOracle(check);
 	resetFaults();

@@ -10,8 +10,9 @@
 //	primary page table of an mm, by hva page          TDP page table of a VM and address space, by gfn
 //	root -> 512 -> 512 -> leaf: header, 512 x PTE     root -> 512 -> 512 -> leaf: header, 512 x { SPTE of strategy 0 .. S-1 }
 //
-//	PTE   | frame 26 | 0 2 | read-only VMA 1 | D 1 | W 1 | P 1 |   the frame stays 0 while P is 0; the VMA bit is there with or without P
-//	         31..6     5 4         3           2     1     0
+//	PTE   | frame 26 | entry 2 | read-only VMA 1 | D 1 | W 1 | P 1 |   the VMA bit is there with or without P; the rest stays 0 while P is 0,
+//	         31..6     5 4         3               2     1     0      except in an entry: of swap (its place there; W: its page was exclusive), of
+//	                                                                  a migration, of NUMA hinting (frame, D and W as they were)
 //	SPTE  | frame 26 | M 1 | D 1 | E 1 | A 1 | W 1 | P 1 |         present to KVM. M: MMU-writable, which is host-writable, since no page is
 //	         31..6      5     4     3     2     1     0            tracked; D is 0 without A/D bits, where W says it; E: made by change_pte, not
 //	                                                               used since (A). Without A/D bits an SPTE without A is an access-track one
@@ -19,7 +20,7 @@
 //	         31    30..18 17..12        11..6  5..0                  L: its zap is in the log
 //	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note;
 //	                                                               an entry of 2 MiB has no frame
-//	frame | mapcount 24 | 0 2 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
+//	frame | mapcount 24 | 0 1 | moved 1 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
 
 import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
 
@@ -32,6 +33,15 @@ export const enum PteBit {
 	dirty = 4,
 	readOnlyVma = 8,
 }
+/** What a PTE is that is neither present nor none. */
+export const enum PteEntry {
+	swap = 16,
+	migration = 32,
+	protnone = 48,
+}
+// @ts-ignore: decorator
+@inline
+export const ENTRY_MASK: u32 = 48;
 export const enum SpteBit {
 	accessed = 4,
 	established = 8,

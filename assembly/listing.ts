@@ -3,9 +3,9 @@
 import { FrameBit, wordOf } from "./frames";
 import { ENTRY_WORDS, EntryFlag, EntryKind } from "./generated/constants";
 import { take } from "./heap";
-import { Bit, PAGE_LIMIT, SpteBit } from "./layout";
+import { Bit, ENTRY_MASK, PAGE_LIMIT, PteEntry, SpteBit } from "./layout";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
-import { frameOf } from "./primary";
+import { frameOf, isSomething } from "./primary";
 import { firstMm, firstVm, Mm, rootOf, Vm } from "./world";
 
 // @ts-ignore: decorator
@@ -55,11 +55,22 @@ function list(root: Root, strategy: u32, kind: u32, owner: u32): u32 {
 		for (; position < next && entries < CAPACITY; position++) {
 			const word = load<u32>(at);
 			at += stride;
-			if ((word & Bit.present) == 0) continue;
-			put(entries++, kind, owner, position, word, kind == EntryKind.pte ? frameFlags(frameOf(word)) : spteFlags(word));
+			if (kind != EntryKind.pte) {
+				if ((word & Bit.present) != 0) put(entries++, kind, owner, position, word, spteFlags(word));
+			} else if (isSomething(word)) putPte(entries++, owner, position, word);
 		}
 	}
 	return entries;
+}
+
+/** A PTE of any kind. Places in swap have no numbers that mean anything. */
+function putPte(index: u32, owner: u32, page: u64, word: u32): void {
+	const entry = word & ENTRY_MASK;
+	if (entry == PteEntry.swap) put(index, EntryKind.pte, owner, page, word & Bit.writable, EntryFlag.swap);
+	else {
+		const hidden: u32 = entry == PteEntry.migration ? EntryFlag.migration : entry == PteEntry.protnone ? EntryFlag.protnone : 0;
+		put(index, EntryKind.pte, owner, page, word, hidden | frameFlags(frameOf(word)));
+	}
 }
 
 function frameFlags(frame: u32): u32 {

@@ -6,8 +6,9 @@ import { countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { Agent, argumentEnd, payload, stringCount } from "./decode";
 import { attach, detach, detachAll, deviceAccess, resolvePendingDevices } from "./devices";
+import { restoreMigrated, splitPartial } from "./entries";
 import { refuse } from "./failure";
-import { faultBegin, faultEnd, guestAccess, isWrite, noteOwnCow, resolveAllPending } from "./fault";
+import { faultBegin, faultEnd, guestAccess, isWrite, noteOwnCow, releaseWaiting, resolveAllPending } from "./fault";
 import { allocate, isPinned, lock, noteSharedWritable, pin, settleFreed, UNLOCKED, unpin, ZERO_PAGE } from "./frames";
 import {
 	AgentKind,
@@ -31,7 +32,7 @@ import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots";
 import { canReuseFrames, checkWriters, comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
-import { clearPteAt, frameOf, populateNone, pteOf, setPte, writingAllowed } from "./primary";
+import { clearPteAt, frameOf, presentAfterFault, pteOf, setPte, writingAllowed } from "./primary";
 import { isBeyond, prepareMove } from "./sites";
 import { begin, closeOperation, commit, end, Operation, openOperation, wholeOperation } from "./steps";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
@@ -121,6 +122,8 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 	if (next == 0) return 0;
 	const at = <u32>(from - payload);
 	let valid = true;
+	// A host's or device's access may have ended a migration: nobody takes a lock before who waited for it is through.
+	releaseWaiting();
 	switch (code) {
 		case Code.access:
 			valid = access(agent, <u32>argument(0), page, <u32>argument(1), at);
@@ -160,10 +163,12 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 			else if (code == Code.deviceAttach) attach(mmOf(agent.mmId), agent.threadId, <u32>argument(0), page, argument(1), argument(2));
 			else if (code == Code.age) age(mmOf(agent.mmId), page, argument(0), <u32>argument(1));
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
+			else if (code == Code.migrateRestore) restoreRange(mmOf(agent.mmId), page, argument(0), (argument(1) & OpFlag.failed) != 0);
 			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
 			else if (code == Code.mremap && isBeyond(argument(4), argument(2))) valid = refuse(Failure.pageLimit, argument(4), at);
 			else bracket(agent, page);
 	}
+	releaseWaiting();
 	return valid ? next : 0;
 }
 
@@ -226,12 +231,19 @@ function exit(mm: Mm): void {
 	settleFreed(canReuseFrames());
 }
 
+/** remove_migration_ptes (1.11): no notifier. Who waited goes on. */
+function restoreRange(mm: Mm, page: u64, pages: u64, failed: bool): void {
+	restoreMigrated(mm, page, rangeEnd(page, pages), failed);
+	settleFreed(canReuseFrames());
+	resolveAllPending();
+}
+
 /** gup(FOLL_PIN | FOLL_WRITE): a write fault where the PTE is not writable, then a reference on the page. Nothing where the VMA forbids it. */
 function pinPage(mm: Mm, page: u64, id: u64): void {
 	letGoOfPin(id);
-	const pte = pteOf(mm, page);
-	if ((pte & Bit.present) == 0) populateNone(mm, page, true, false);
-	else if ((pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
+	let pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0) pte = presentAfterFault(mm, page, true);
+	if (pte != 0 && (pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
 	const now = pteOf(mm, page);
 	if ((now & (Bit.present | Bit.writable)) != (Bit.present | Bit.writable)) return;
 	pin(frameOf(now));
@@ -367,6 +379,12 @@ function rangeKind(): u32 {
 			return Kind.hugeCow;
 		case Code.mremap:
 			return Kind.mremap;
+		case Code.reclaim:
+			return Kind.reclaim;
+		case Code.migrate:
+			return Kind.migrate;
+		case Code.numaHint:
+			return Kind.numaHint;
 		default:
 			return Kind.invalidate;
 	}
@@ -377,6 +395,7 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	const mm = mmOf(agent.mmId);
 	if (worksOnOnePage()) splitFirst(mm, page);
 	if (code == Code.mremap) prepareMove(mm, page, argument(2), argument(4));
+	if (code == Code.reclaim || code == Code.migrate || code == Code.numaHint) splitPartial(mm, page, argument(2), code == Code.reclaim);
 	let kind: u32 = Kind.invalidate;
 	let pages: u64 = 1;
 	if (code == Code.ksmWriteProtect) {

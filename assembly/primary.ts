@@ -1,4 +1,6 @@
 // PTEs of an mm by hva page (kernel.md 1). What happens here follows from the causes alone, so that one table serves all strategies.
+
+import { faultIn } from "./entries";
 import {
 	allocate,
 	FrameBit,
@@ -16,8 +18,9 @@ import {
 	ZERO_PAGE,
 } from "./frames";
 import { Hint } from "./generated/constants";
-import { Bit, FRAME_SHIFT, PteBit } from "./layout";
+import { Bit, ENTRY_MASK, FRAME_SHIFT, PteBit, PteEntry } from "./layout";
 import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
+import { dropSwapEntry } from "./swap";
 import { copiesRecorded, Mm } from "./world";
 
 /** The PTE of a page; without the present bit where there is none. */
@@ -34,14 +37,33 @@ export function frameOf(pte: u32): u32 {
 	return pte >> FRAME_SHIFT;
 }
 
-/** set_pte: the old page, if any, loses this mapping. */
+/** What a page's PTE is if neither present nor none: a PteEntry; 0 otherwise. */
+export function entryOf(mm: Mm, page: u64): u32 {
+	return pteOf(mm, page) & ENTRY_MASK;
+}
+
+/** Whether a PTE is not none. */
+// @ts-ignore: decorator
+@inline
+export function isSomething(pte: u32): bool {
+	return (pte & (Bit.present | ENTRY_MASK)) != 0;
+}
+
+/** What a PTE led to loses this reference. */
+export function dropWord(pte: u32): void {
+	if (!isSomething(pte)) return;
+	if ((pte & ENTRY_MASK) == PteEntry.swap) dropSwapEntry(frameOf(pte));
+	else unmap(frameOf(pte));
+}
+
+/** set_pte: the old page or entry, if any, goes. */
 export function setPte(mm: Mm, page: u64, frame: u32, writable: bool): void {
 	const at = makeRecord(mm.ptes, page);
 	const old = load<u32>(at);
 	map(frame);
-	if ((old & Bit.present) != 0) unmap(frameOf(old));
 	const rights: u32 = writable ? Bit.present | Bit.writable | PteBit.dirty : Bit.present;
 	store<u32>(at, (frame << FRAME_SHIFT) | rights | (old & PteBit.readOnlyVma));
+	dropWord(old);
 }
 
 /** Change bits of a PTE that is there. */
@@ -55,9 +77,9 @@ export function changePte(mm: Mm, page: u64, clear: u32, set: u32): void {
 /** The PTE at an address goes. */
 export function clearPteAt(at: usize): void {
 	const old = load<u32>(at);
-	if ((old & Bit.present) == 0) return;
+	if (!isSomething(old)) return;
 	store<u32>(at, old & PteBit.readOnlyVma);
-	unmap(frameOf(old));
+	dropWord(old);
 }
 
 // @ts-ignore: decorator
@@ -66,10 +88,18 @@ export function writingAllowed(mm: Mm, page: u64): bool {
 	return !vmaReadOnly(mm.ptes, page);
 }
 
-/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
+/** handle_mm_fault on a page that is not present: an entry resolves; else a write gets a private page, a read the zero page, or what the VMM had put there (1.10). */
 export function populateNone(mm: Mm, page: u64, write: bool, filled: bool): void {
-	if (write || filled) setPte(mm, page, allocate(), writingAllowed(mm, page));
+	if (entryOf(mm, page) != 0) faultIn(mm, page, write);
+	else if (write || filled) setPte(mm, page, allocate(), writingAllowed(mm, page));
 	else setPte(mm, page, ZERO_PAGE, false);
+}
+
+/** The PTE after a fault on a page that is not present; 0 where there was nothing: it is populated then, and no more is to be done. */
+export function presentAfterFault(mm: Mm, page: u64, write: bool): u32 {
+	const wasNone = entryOf(mm, page) == 0;
+	populateNone(mm, page, write, false);
+	return wasNone ? 0 : pteOf(mm, page);
 }
 
 /** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */

@@ -1,13 +1,14 @@
 // The call sites beside KSM, COW and the plain range operations: what each does to the PTEs at its commit (kernel.md 1.7, 1.8, 1.12, 1.13, 1.15, 1.17).
 import { newMapping, rangeEnd, shareWith } from "./change";
 import { countAll } from "./counters";
+import { applyEntries, decideEntries, faultIn, faultInRange, finishReclaim, isMapped } from "./entries";
 import { allocate, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { isHuge, makeHuge, splitFirst } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit } from "./layout";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, makeRecord, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
-import { frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { begin, commit, end, Operation, wholeOperation } from "./steps";
 import { Mm } from "./world";
 
@@ -28,6 +29,7 @@ export function decideSite(op: Operation): Extent {
 		case Kind.uprobeReplace:
 			if ((op.flags & OpFlag.failed) != 0) return Extent.none;
 			// The breakpoint is in a copy of its own, so the content differs; the mapping is private and stays read-only (1.7).
+			faultIn(mm, op.page, false);
 			newMapping(allocate(), false);
 			return Extent.all;
 		case Kind.migrateVma:
@@ -38,9 +40,13 @@ export function decideSite(op: Operation): Extent {
 		case Kind.hugeCow:
 			return copiesHuge(mm, op.page) ? Extent.all : Extent.none;
 		case Kind.mremap:
-			return op.pages != 0 && isApart(op.page, op.pages, op.to) && !anyPresentIn(mm, op.to, op.to + op.pages) ? Extent.all : Extent.none;
+			return op.pages != 0 && isApart(op.page, op.pages, op.to) && !anyIn(mm, op.to, op.to + op.pages) ? Extent.all : Extent.none;
 		case Kind.thpCollapse:
 			return collapses(op) ? Extent.all : Extent.none;
+		case Kind.reclaim:
+		case Kind.migrate:
+		case Kind.numaHint:
+			return decideEntries(op) ? Extent.all : Extent.none;
 		default:
 			return Extent.all;
 	}
@@ -49,12 +55,12 @@ export function decideSite(op: Operation): Extent {
 /** migrate_vma_insert_page: only where there is nothing, or the zero page; nothing is flushed where there was nothing (1.8). */
 function insertMigrated(mm: Mm, page: u64): Extent {
 	const pte = pteOf(mm, page);
-	const isMapped = (pte & Bit.present) != 0;
-	if (isMapped && frameOf(pte) != ZERO_PAGE) return Extent.none;
+	const present = (pte & Bit.present) != 0;
+	if (isSomething(pte) && !(present && frameOf(pte) == ZERO_PAGE)) return Extent.none;
 	const fresh = allocate();
-	if (isMapped) shareWith(fresh, ZERO_PAGE);
+	if (present) shareWith(fresh, ZERO_PAGE);
 	newMapping(fresh, writingAllowed(mm, page));
-	return isMapped ? Extent.all : Extent.appeared;
+	return present ? Extent.all : Extent.appeared;
 }
 
 function anyWith(op: Operation, bits: u32): bool {
@@ -65,7 +71,7 @@ function anyWith(op: Operation, bits: u32): bool {
 		let word = recordIn(table, leafOf(table, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if ((pte & Bit.present) != 0 && (pte & bits) != 0) return true;
+			if (isMapped(pte) && (pte & bits) != 0) return true;
 			word += 4;
 		}
 	}
@@ -83,17 +89,19 @@ function copiesHuge(mm: Mm, page: u64): bool {
 /** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
 function collapses(op: Operation): bool {
 	if ((op.flags & OpFlag.changed) == 0 || op.pages != NODE_ENTRIES || (op.page & (NODE_ENTRIES - 1)) != 0) return false;
-	return !isHuge(op.mm, op.page) && anyWith(op, Bit.present);
+	return !isHuge(op.mm, op.page) && anyIn(op.mm, op.page, op.page + NODE_ENTRIES);
 }
 
 /** set_pte of these sites. */
 export function applySite(op: Operation): void {
 	if (op.kind == Kind.hugeCow) copyPages(op.mm, blockOf(op.page));
 	else if (op.kind == Kind.mremap) moveRange(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
+	else if (op.kind == Kind.reclaim || op.kind == Kind.migrate || op.kind == Kind.numaHint) applyEntries(op);
 }
 
 /** What follows the range end. */
 export function finishSite(op: Operation): void {
+	if (op.kind == Kind.reclaim) finishReclaim(op);
 	if (op.kind != Kind.thpCollapse || isHuge(op.mm, op.page)) return;
 	copyPages(op.mm, op.page);
 	makeHuge(op.mm, op.page);
@@ -102,6 +110,7 @@ export function finishSite(op: Operation): void {
 
 /** 512 new pages with the content of those that are there. */
 function copyPages(mm: Mm, first: u64): void {
+	faultInRange(mm, first, first + NODE_ENTRIES);
 	const writable = writingAllowed(mm, first);
 	for (let at = first; at < first + NODE_ENTRIES; at++) {
 		const fresh = allocate();
@@ -133,7 +142,7 @@ export function prepareMove(mm: Mm, page: u64, pages: u64, to: u64): void {
 	if (!isApart(page, pages, to)) return;
 	const table = mm.ptes;
 	const toLast = rangeEnd(to, pages);
-	if (anyPresentIn(mm, to, toLast)) {
+	if (anyIn(mm, to, toLast)) {
 		const zap = wholeOperation(Kind.zap, mm, to, pages);
 		begin(zap);
 		commit(zap);
@@ -145,9 +154,11 @@ export function prepareMove(mm: Mm, page: u64, pages: u64, to: u64): void {
 	}
 }
 
-function anyPresentIn(mm: Mm, page: u64, last: u64): bool {
-	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
-		for (let next = at; next < leafEnd(at, last); next++) if ((pteOf(mm, next) & Bit.present) != 0) return true;
+/** Whether any PTE of a range is not none. */
+function anyIn(mm: Mm, page: u64, last: u64): bool {
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
+		const next = leafEnd(at, last);
+		for (; at < next; at++) if (isSomething(pteOf(mm, at))) return true;
 	}
 	return false;
 }
@@ -164,7 +175,7 @@ function moveRange(mm: Mm, page: u64, last: u64, to: u64): void {
 		let word = recordIn(table, leaf, at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if ((pte & Bit.present) != 0) {
+			if (isSomething(pte)) {
 				store<u32>(word, pte & PteBit.readOnlyVma);
 				const target = makeRecord(table, at - page + to);
 				store<u32>(target, (load<u32>(target) & PteBit.readOnlyVma) | (pte & ~(<u32>PteBit.readOnlyVma)));
@@ -189,7 +200,7 @@ export function stripPtes(op: Operation, bits: u32): void {
 		let word = recordIn(table, leafOf(table, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if ((pte & Bit.present) != 0) store<u32>(word, pte & ~bits);
+			if (isMapped(pte)) store<u32>(word, pte & ~bits);
 			word += 4;
 		}
 	}

@@ -68,6 +68,12 @@ export class Vcpu {
 	pending: u32;
 	/** The PTE that gup found at the begin of the fault in flight; 0: gup comes back at its end. */
 	gup: u32;
+	/** An access that waits for a migration of its page (migration_entry_wait, 1.11), and the strategies under which it has exited. */
+	isWaiting: bool;
+	waitingFor: u64;
+	waitingAccess: u32;
+	waitingHint: u32;
+	waitingExits: u32;
 	id: u32;
 	vm: Vm;
 	nextOfVm: Vcpu;
@@ -84,6 +90,7 @@ export class VcpuState {
 	/** seq before gup: of the fault in flight, and of the access at hand. */
 	snapshot: u32;
 	retrySnapshot: u32;
+	waitSnapshot: u32;
 	inFlight: bool;
 	/** The fault made a copy itself. */
 	ownCow: bool;

@@ -9,14 +9,27 @@ import { createHash } from "node:crypto";
 export const ENTRY_WORDS = 6;
 const FRAME_WORD = 4;
 export const EntryKind = { pte: 1, spte: 2 } as const;
-/** Zero and KSM are of PTEs, what follows them of SPTEs. */
-export const EntryFlag = { writable: 1, zero: 2, ksm: 4, accessed: 8, dirty: 16, mmuWritable: 32 } as const;
+/**
+ * Zero and KSM are of PTEs, the three behind them of SPTEs; the last three: a PTE that is not present, and why (`writable` of a swap entry: its page
+ * was exclusive).
+ */
+export const EntryFlag = {
+	writable: 1,
+	zero: 2,
+	ksm: 4,
+	accessed: 8,
+	dirty: 16,
+	mmuWritable: 32,
+	swap: 64,
+	migration: 128,
+	protnone: 256,
+} as const;
 
 export interface ArchitecturalState {
 	/** In the order of COUNTER_PATHS. */
 	readonly counters: BigUint64Array;
 	/**
-	 * Every present PTE (mms by id, then by page), then every present SPTE (VMs by id, address spaces, then by gfn), ENTRY_WORDS words each, some at a
+	 * Every PTE that is not none (mms by id, then by page), then every present SPTE (VMs by id, address spaces, then by gfn), ENTRY_WORDS words each, some at a
 	 * time; a batch is valid until the next one is asked for.
 	 */
 	entries(): Iterable<Uint32Array>;

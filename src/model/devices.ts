@@ -1,7 +1,8 @@
 // The secondary MMUs other than KVM (kernel.md 4): device TLBs over the CPU's page table (SVA), mirrors with an interval notifier of their own, and
 // devices for which pages are pinned. What the steps of an operation do to them is here too.
 import { DeviceKind, MAX_DEVICE_TLB } from "../trace/kinds.js";
-import { breakOrReuse, populateNone, primaryEffect } from "./fault.js";
+import { mappedPte } from "./entries.js";
+import { breakOrReuse, presentAfterFault, primaryEffect } from "./fault.js";
 import type { Frame } from "./frames.js";
 import type { Mm, Pte } from "./mm.js";
 import { tooPermissive } from "./oracle.js";
@@ -66,13 +67,9 @@ function pin(world: World, device: Device, page: number): void {
 	const { mm } = device;
 	if (!mm.writingAllowed(page)) return;
 	const pte = mm.get(page);
-	if (pte === undefined) {
-		world.count("hostFaults");
-		populateNone(world, mm, page, true);
-	} else if (!pte.writable) {
-		world.count("hostFaults");
-		breakOrReuse(world, mm, page, pte, 0);
-	}
+	if (pte?.writable !== true) world.count("hostFaults");
+	const found = pte ?? presentAfterFault(world, mm, page, true);
+	if (found?.writable === false) breakOrReuse(world, mm, page, found, 0);
 	const now = mm.get(page);
 	if (now === undefined) return;
 	world.frames.pin(now.frame);
@@ -236,10 +233,13 @@ function use(device: Device, page: number, entry: DeviceEntry): void {
 	device.entries.set(page, entry);
 }
 
-/** The oracle at one access (I-1, I-2; I-3 at quiescence only: what is told at the end of a bracket may have the right until then). */
+/**
+ * The oracle at one access (I-1, I-2; I-3 at quiescence only: what is told at the end of a bracket may have the right until then, and so may lead to a
+ * page that NUMA hinting hides).
+ */
 function observe(world: World, device: Device, page: number, frame: Frame, write: boolean): void {
 	const { mm, id } = device;
-	const pte = mm.get(page);
+	const pte = quiescent(world, mm, page) ? mm.get(page) : mappedPte(mm, page);
 	const agent = `mm${mm.id} device${id}`;
 	if (frame.freed) world.violate("I-1", agent, page);
 	else if (pte === undefined) world.violate("I-2", agent, page);

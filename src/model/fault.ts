@@ -1,5 +1,6 @@
 // One access by a guest: translation, and where it fails the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
 import { Access, FaultFlag, Hint, type VmexitCause } from "../trace/kinds.js";
+import { faultIn } from "./entries.js";
 import { fixFast } from "./fast.js";
 import type { Frame } from "./frames.js";
 import { populateHuge, setLeaf, splitFirst } from "./huge.js";
@@ -11,7 +12,7 @@ import { beginOperation, commitOperation, endOperation, openOperation, type Prim
 import type { RetryCause, Spte, Vm } from "./vm.js";
 import { translate } from "./walk.js";
 import { windowOpen } from "./windows.js";
-import type { Flight, Vcpu, World } from "./world.js";
+import type { Flight, Vcpu, Waiting, World } from "./world.js";
 
 export const isWrite = (access: Access): boolean =>
 	access === Access.guestWrite || access === Access.hostWrite || access === Access.deviceWrite;
@@ -72,9 +73,10 @@ function lockForFault(world: World): void {
 	if (world.host.mmu === "legacy") world.lockForWrite(null);
 }
 
-/** handle_mm_fault on a page without a PTE: a write gets a private page, a read the zero page (1.10), or what the VMM had put there. */
-export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
-	if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
+/** handle_mm_fault on a page that is not present: an entry resolves; else a write gets a private page, a read the zero page, or what the VMM had put there (1.10). */
+function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
+	if (mm.entry(page) !== undefined) faultIn(world, mm, page, write);
+	else if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
 	else mm.set(page, world.frames.zeroPage, false);
 }
 
@@ -108,6 +110,7 @@ function reuse(world: World, mm: Mm, page: number): void {
 
 /** wp_page_copy as an operation: what becomes of the PTE. */
 export function cowChange(world: World, mm: Mm, page: number, unshare: boolean): PrimaryChange {
+	faultIn(world, mm, page, false);
 	const old = mm.get(page);
 	const source = old?.frame;
 	const fresh = world.frames.allocate(source);
@@ -140,13 +143,23 @@ export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint:
  * strategies reach the same primary state. Says whether it copied; null where the VMA forbids the write.
  */
 export function primaryEffect(world: World, mm: Mm, page: number, write: boolean, hint: number): boolean | null {
-	const pte = mm.get(page);
-	if (pte === undefined) populateNone(world, mm, page, write);
-	else if (write && !pte.writable) {
-		if (!mm.writingAllowed(page)) return null;
-		return breakOrReuse(world, mm, page, pte, hint);
-	}
-	return false;
+	const pte = mm.get(page) ?? presentAfterFault(world, mm, page, write);
+	if (pte === undefined || !write || pte.writable) return false;
+	if (!mm.writingAllowed(page)) return null;
+	return breakOrReuse(world, mm, page, pte, hint);
+}
+
+/** The PTE after a fault on an entry; undefined where there was nothing: it is populated then, and no more is to be done. */
+export function presentAfterFault(world: World, mm: Mm, page: number, write: boolean): Pte | undefined {
+	const wasNone = mm.entry(page) === undefined;
+	populateNone(world, mm, page, write);
+	return wasNone ? undefined : mm.get(page);
+}
+
+/** Whether the page behind a gfn is on its way elsewhere: gup waits (migration_entry_wait, 1.11). */
+export function isMigrating({ vm }: Vcpu, gfn: number): boolean {
+	const page = vm.hva(0, gfn);
+	return page !== undefined && vm.mm.entry(page)?.kind === "migration";
 }
 
 /** An access of a complete log: it repeats until it goes through, or is left pending while somebody's bracket is in progress. */
@@ -157,26 +170,48 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 		world.count(isWrite(access) ? "mmio.write" : "mmio.read");
 		return;
 	}
+	if (vcpu.waiting?.gfn === gfn) {
+		// The vCPU has gone on, so the migration is over.
+		if (isMigrating(vcpu, gfn)) faultIn(world, vm.mm, page, false);
+		goOn(world, vcpu);
+	}
 	let missed = !translate(world, vcpu, as, gfn, isWrite(access));
-	let snapshot = vm.seq;
+	const snapshot = vm.seq;
 	if (missed) {
 		countExit(world, vcpu, as, gfn, access);
 		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, isWrite(access));
 	}
+	const waiting = { as, gfn, access, hint, missed, snapshot };
+	if (isMigrating(vcpu, gfn) && !(isWrite(access) && vm.readOnly(as, gfn))) vcpu.waiting = waiting;
+	else complete(world, vcpu, page, waiting);
+}
+
+/** What an access waited for is there. */
+export function goOn(world: World, vcpu: Vcpu): void {
+	const { waiting, vm } = vcpu;
+	vcpu.waiting = null;
+	const page = waiting === null ? undefined : vm.hva(waiting.as, waiting.gfn);
+	if (waiting !== null && page !== undefined) complete(world, vcpu, page, waiting);
+}
+
+/** The host's side of an access, and KVM's where it has exited. */
+function complete(world: World, vcpu: Vcpu, page: number, { as, gfn, access, hint, missed, snapshot }: Waiting): void {
+	const { vm } = vcpu;
 	// A store to a read-only memslot reaches no host page: KVM emulates it.
 	const copied = isWrite(access) && vm.readOnly(as, gfn) ? null : primaryEffect(world, vm.mm, page, isWrite(access), hint);
-	if (copied === null) {
-		if (missed) world.count("vmexitsEmulated");
-		return;
-	}
-	if (missed && isWrite(access) && windowOpen(world, vm.mm, page)) {
-		vcpu.pending = { as, gfn, access, waits: true };
-		return;
-	}
+	if (!missed) return;
+	if (copied === null) world.count("vmexitsEmulated");
+	else if (isWrite(access) && windowOpen(world, vm.mm, page)) vcpu.pending = { as, gfn, access, waits: true };
+	else repeat(world, vcpu, as, gfn, page, access, snapshot, copied);
+}
+
+/** The access again, until it goes through. */
+function repeat(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, access: Access, first: number, copied: boolean): void {
+	const { vm } = vcpu;
 	// What has raised the sequence since is the fault's own doing.
-	if (copied && isOwnCowAware(world)) snapshot = vm.seq;
+	let snapshot = copied && isOwnCowAware(world) ? vm.seq : first;
 	let ownCow = copied;
-	while (missed) {
+	for (;;) {
 		lockForFault(world);
 		const stale = staleBecause(vm, page, snapshot, ownCow);
 		if (stale === null) installNow(world, vcpu, as, gfn, page);
@@ -187,13 +222,11 @@ export function guestAccess(world: World, vcpu: Vcpu, as: number, gfn: number, a
 				return;
 			}
 		}
-		missed = !translate(world, vcpu, as, gfn, isWrite(access));
+		if (translate(world, vcpu, as, gfn, isWrite(access)) || stale === null) return;
 		ownCow = false;
-		if (!missed) break;
-		if (stale === null) return;
 		snapshot = vm.seq;
 		countExit(world, vcpu, as, gfn, access);
-		if (fixFast(world, vcpu, as, gfn, isWrite(access))) missed = !translate(world, vcpu, as, gfn, isWrite(access));
+		if (fixFast(world, vcpu, as, gfn, isWrite(access)) && translate(world, vcpu, as, gfn, isWrite(access))) return;
 	}
 }
 
@@ -252,7 +285,8 @@ export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, ac
 	}
 	if (write && vm.readOnly(as, gfn)) return;
 	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
-	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
+	else if (vm.mm.get(page) === undefined && vm.mm.entry(page)?.kind !== "migration")
+		populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
 	const pte = vm.mm.get(page);
 	if (vcpu.flight !== null && pte !== undefined && (!write || pte.writable)) vcpu.flight.gup = { frame: pte.frame, writable: pte.writable };
 }

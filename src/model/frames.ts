@@ -11,12 +11,27 @@ export interface Frame {
 	holds: number;
 	/** Those of `holds` that are pins (1.4, 1.9). */
 	pins: number;
+	/** Its place in swap, while it is in the swap cache, which holds it. */
+	slot: SwapSlot | null;
+	/** The page that it migrates to, held until this one is freed. */
+	movedTo: Frame | null;
 	/** PageAnonExclusive: a write fault may reuse it. */
 	exclusive: boolean;
 	/** KVM has said that it was written (kvm_set_pfn_dirty). */
 	dirty: boolean;
 	freed: boolean;
 	/** Identity of its content: a write makes a new one, a copy takes its source's, a merge gives the old page the KSM page's. */
+	content: number;
+}
+
+/** Content in swap (kernel.md 1.10, 1.11). */
+export interface SwapSlot {
+	/** Swap entries that lead here. */
+	entries: number;
+	/** The page in the swap cache, if any. */
+	cached: Frame | null;
+	/** It was a KSM page. */
+	readonly ksm: boolean;
 	content: number;
 }
 
@@ -42,13 +57,15 @@ export class Frames {
 	}
 
 	#make(zero: boolean): Frame {
-		const frame = {
+		const frame: Frame = {
 			id: this.#frames.length,
 			kpage: 0,
 			zero,
 			mapcount: 0,
 			holds: 0,
 			pins: 0,
+			slot: null,
+			movedTo: null,
 			exclusive: !zero,
 			dirty: false,
 			freed: false,
@@ -116,6 +133,76 @@ export class Frames {
 
 	/** The last reference frees the page (I-18). */
 	#freeUnused(frame: Frame): void {
-		if (frame.mapcount <= 0 && frame.holds === 0 && !frame.zero) frame.freed = true;
+		if (frame.mapcount > 0 || frame.holds !== 0 || frame.zero) return;
+		frame.freed = true;
+		const { movedTo } = frame;
+		frame.movedTo = null;
+		if (movedTo !== null) this.release(movedTo);
+	}
+
+	/** One more swap entry for a page, whose mapping goes. */
+	swapOut(frame: Frame): SwapSlot {
+		const slot = frame.slot ?? { entries: 0, cached: frame, ksm: frame.kpage !== 0, content: 0 };
+		if (frame.slot === null) {
+			frame.slot = slot;
+			this.hold(frame);
+		}
+		slot.content = frame.content;
+		return this.addSwapEntry(slot);
+	}
+
+	addSwapEntry(slot: SwapSlot): SwapSlot {
+		slot.entries++;
+		return slot;
+	}
+
+	/** The last entry frees the place in swap. */
+	dropSwapEntry(slot: SwapSlot): void {
+		slot.entries--;
+		if (slot.entries === 0) this.#uncache(slot);
+	}
+
+	/** The page of a place in swap: from the swap cache, or read into it. */
+	swapPage(slot: SwapSlot): Frame {
+		if (slot.cached !== null) return slot.cached;
+		const frame = this.allocate();
+		frame.content = slot.content;
+		frame.exclusive = false;
+		frame.slot = slot;
+		slot.cached = frame;
+		this.hold(frame);
+		return frame;
+	}
+
+	/** Reclaim is done with a page that only the swap cache holds: it is freed. */
+	dropUnusedCache(slot: SwapSlot): void {
+		if (slot.cached?.mapcount === 0 && slot.cached.holds === 1) this.#uncache(slot);
+	}
+
+	#uncache(slot: SwapSlot): void {
+		const frame = slot.cached;
+		slot.cached = null;
+		if (frame === null) return;
+		frame.slot = null;
+		this.release(frame);
+	}
+
+	/** The page that takes a migrated one's place; the same where further references make the migration fail. */
+	migrated(frame: Frame): Frame {
+		const { slot } = frame;
+		if (frame.zero || frame.holds > (slot === null ? 0 : 1)) return frame;
+		if (frame.movedTo !== null) return frame.movedTo;
+		const fresh = this.allocate(frame);
+		fresh.exclusive = frame.exclusive;
+		if (frame.kpage !== 0) this.becomeKsm(fresh, frame.kpage);
+		frame.movedTo = fresh;
+		this.hold(fresh);
+		if (slot !== null) {
+			this.#uncache(slot);
+			slot.cached = fresh;
+			fresh.slot = slot;
+			this.hold(fresh);
+		}
+		return fresh;
 	}
 }

@@ -1,5 +1,6 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, and the 2 MiB leaf that KVM makes of it.
 
+import { faultIn } from "./entries.js";
 import type { Frame } from "./frames.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { makeSpte } from "./spte.js";
@@ -37,8 +38,10 @@ export function splitEdges(world: World, mm: Mm, page: number, pages: number): v
 
 /** The 512 pages around `page` are there, and one PMD maps them. */
 export function populateHuge(world: World, mm: Mm, page: number): void {
+	faultIn(world, mm, page, false);
 	if (mm.isHuge(page)) return;
 	const first = firstOf(page);
+	for (const at of mm.entriesIn(first, HUGE_PAGES)) faultIn(world, mm, at, false);
 	for (let at = first; at < first + HUGE_PAGES; at++)
 		if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
 	mm.makeHuge(page);
@@ -115,7 +118,7 @@ export function copyHuge(world: World, mm: Mm, page: number): PrimaryChange {
 
 /** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
 export function collapseChange(world: World, mm: Mm, page: number, pages: number): PrimaryChange {
-	const collapses = pages === HUGE_PAGES && page % HUGE_PAGES === 0 && !mm.isHuge(page) && mm.present(page, pages).length > 0;
+	const collapses = pages === HUGE_PAGES && page % HUGE_PAGES === 0 && !mm.isHuge(page) && mm.mapped(page, pages).length > 0;
 	const finish = (): void => {
 		if (mm.isHuge(page)) return;
 		copyPages(world, mm, page);
@@ -126,6 +129,7 @@ export function collapseChange(world: World, mm: Mm, page: number, pages: number
 
 /** 512 new pages with the content of those that are there. */
 function copyPages(world: World, mm: Mm, first: number): void {
+	for (const at of mm.entriesIn(first, HUGE_PAGES)) faultIn(world, mm, at, false);
 	const writable = mm.writingAllowed(first);
 	for (let at = first; at < first + HUGE_PAGES; at++)
 		mm.set(at, world.frames.allocate(mm.get(at)?.frame ?? world.frames.zeroPage), writable);

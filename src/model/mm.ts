@@ -1,5 +1,5 @@
 // The primary MMU of one mm: its PTEs by hva page number (kernel.md 1).
-import type { Frame, Frames } from "./frames.js";
+import type { Frame, Frames, SwapSlot } from "./frames.js";
 
 /** 4 KiB pages of a huge PMD. */
 export const HUGE_PAGES = 512;
@@ -10,6 +10,11 @@ export interface Pte {
 	dirty: boolean;
 }
 
+/** A PTE that is neither present nor none: what do_swap_page, migration_entry_wait and do_numa_page meet. */
+export type Entry =
+	| { readonly kind: "swap"; readonly slot: SwapSlot; exclusive: boolean }
+	| { readonly kind: "migration" | "protnone"; readonly pte: Pte };
+
 /** Whether mremap of [first, first + pages) to `to` moves the PMD at `page` whole, to an aligned place. */
 export function isMovable(page: number, first: number, pages: number, to: number): boolean {
 	return page >= first && page + HUGE_PAGES <= first + pages && (to - first) % HUGE_PAGES === 0;
@@ -18,6 +23,7 @@ export function isMovable(page: number, first: number, pages: number, to: number
 export class Mm {
 	readonly id: number;
 	readonly #ptes = new Map<number, Pte>();
+	readonly #entries = new Map<number, Entry>();
 	readonly #frames: Frames;
 	/** 2 MiB ranges (page number / 512) that one PMD maps. */
 	readonly #huge = new Set<number>();
@@ -33,33 +39,55 @@ export class Mm {
 		return this.#ptes.get(page);
 	}
 
-	/** Every present PTE in page order. */
-	*entries(): Generator<[number, Pte]> {
-		for (const page of [...this.#ptes.keys()].sort((a, b) => a - b)) {
-			const pte = this.#ptes.get(page);
-			if (pte !== undefined) yield [page, pte];
-		}
+	/** Every page that has a PTE of any kind, in order. */
+	pages(): number[] {
+		return this.mapped(0, Number.MAX_SAFE_INTEGER);
 	}
 
-	/** Pages of [first, first + pages) that have a PTE. */
+	/** Pages of [first, first + pages) that have a present PTE. */
 	present(first: number, pages: number): number[] {
-		const found: number[] = [];
-		if (pages > this.#ptes.size) {
-			for (const page of this.#ptes.keys()) if (page >= first && page < first + pages) found.push(page);
-			return found.sort((a, b) => a - b);
-		}
-		for (let page = first; page < first + pages; page++) if (this.#ptes.has(page)) found.push(page);
-		return found;
+		return within(this.#ptes, first, pages);
 	}
 
-	/** set_pte: the old page, if any, loses this mapping. */
+	/** Pages of [first, first + pages) that have an entry. */
+	entriesIn(first: number, pages: number): number[] {
+		return within(this.#entries, first, pages);
+	}
+
+	/** Both. */
+	mapped(first: number, pages: number): number[] {
+		return [...this.present(first, pages), ...this.entriesIn(first, pages)].sort((a, b) => a - b);
+	}
+
+	/** What is neither present nor none. */
+	entry(page: number): Entry | undefined {
+		return this.#entries.get(page);
+	}
+
+	/** An entry in the place of whatever was there; of a swap entry the caller has counted the use of the slot. */
+	put(page: number, entry: Entry): void {
+		if (entry.kind !== "swap") this.#frames.map(entry.pte.frame);
+		this.#drop(page);
+		this.#entries.set(page, entry);
+	}
+
+	/** set_pte: the old page or entry, if any, goes. */
 	set(page: number, frame: Frame, writable: boolean): Pte {
-		const old = this.#ptes.get(page);
 		this.#frames.map(frame);
-		if (old !== undefined) this.#frames.unmap(old.frame);
+		this.#drop(page);
 		const pte = { frame, writable, dirty: writable };
 		this.#ptes.set(page, pte);
 		return pte;
+	}
+
+	#drop(page: number): void {
+		const pte = this.#ptes.get(page);
+		const entry = this.#entries.get(page);
+		this.#ptes.delete(page);
+		this.#entries.delete(page);
+		if (pte !== undefined) this.#frames.unmap(pte.frame);
+		if (entry?.kind === "swap") this.#frames.dropSwapEntry(entry.slot);
+		else if (entry !== undefined) this.#frames.unmap(entry.pte.frame);
 	}
 
 	/** Whether a huge PMD maps the page: host_pfn_mapping_level. */
@@ -92,6 +120,11 @@ export class Mm {
 			if (pte !== undefined) this.#ptes.set(page - first + to, pte);
 			this.#ptes.delete(page);
 		}
+		for (const page of this.entriesIn(first, pages)) {
+			const entry = this.#entries.get(page);
+			if (entry !== undefined) this.#entries.set(page - first + to, entry);
+			this.#entries.delete(page);
+		}
 		for (const page of this.hugeIn(first, pages)) {
 			this.#huge.delete(page / HUGE_PAGES);
 			if (isMovable(page, first, pages, to)) this.makeHuge(page - first + to);
@@ -101,11 +134,9 @@ export class Mm {
 	}
 
 	clear(page: number): void {
-		const old = this.#ptes.get(page);
-		if (old === undefined) return;
-		this.#ptes.delete(page);
+		if (!this.#ptes.has(page) && !this.#entries.has(page)) return;
 		this.split(page, 1);
-		this.#frames.unmap(old.frame);
+		this.#drop(page);
 	}
 
 	/** mprotect: whether the VMA of these pages allows writing from now on. */
@@ -119,4 +150,15 @@ export class Mm {
 	writingAllowed(page: number): boolean {
 		return !this.#readOnly.has(page);
 	}
+}
+
+/** Keys of a page table in [first, first + pages), in order. */
+function within(table: ReadonlyMap<number, unknown>, first: number, pages: number): number[] {
+	const found: number[] = [];
+	if (pages > table.size) {
+		for (const page of table.keys()) if (page >= first && page < first + pages) found.push(page);
+		return found.sort((a, b) => a - b);
+	}
+	for (let page = first; page < first + pages; page++) if (table.has(page)) found.push(page);
+	return found;
 }

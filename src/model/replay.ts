@@ -6,24 +6,27 @@ import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, OpFla
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { age } from "./age.js";
 import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
+import { faultIn, forkEntry, restoreMigrated, unhide } from "./entries.js";
 import {
 	breakOrReuse,
 	cowChange,
 	faultBegin,
 	faultEnd,
+	goOn,
 	guestAccess,
+	isMigrating,
 	isOwnCowAware,
 	isPinned,
 	isWrite,
-	populateNone,
+	presentAfterFault,
 	resolvePending,
 } from "./fault.js";
 import type { Frame } from "./frames.js";
-import { splitEdges, splitFirst, splitOperation } from "./huge.js";
+import { splitFirst, splitOperation } from "./huge.js";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { checkWriters } from "./oracle.js";
-import { rangeChange, siteOperation, UNCHANGED } from "./sites.js";
+import { rangeChange, siteOperation, UNCHANGED, zapOperation } from "./sites.js";
 import {
 	abandonOperation,
 	beginOperation,
@@ -53,7 +56,12 @@ export class ReferenceModel {
 	replay(record: TraceRecord, sequence: number): void {
 		this.world.event = sequence;
 		if (record.kind === "access") this.#access(record.agent, record.access, record.page, Hint.derive);
-		else this.#operation(record);
+		else {
+			// A host's or device's access may have ended a migration: nobody takes a lock before who waited for it is through.
+			this.#releaseWaiting();
+			this.#operation(record);
+			this.#releaseWaiting();
+		}
 	}
 
 	#vcpu(agent: Agent): Vcpu {
@@ -82,9 +90,14 @@ export class ReferenceModel {
 			if (pending === null) continue;
 			const page = vm.hva(pending.as, pending.gfn);
 			const waits = page !== undefined && pending.waits && windowOpen(this.world, vm.mm, page);
-			if (page === undefined || (!vm.inHull(page) && !waits)) resolvePending(this.world, vcpu);
+			if (page === undefined || !(vm.inHull(page) || waits || isMigrating(vcpu, pending.gfn))) resolvePending(this.world, vcpu);
 		}
 		resolvePendingDevices(this.world);
+	}
+
+	/** Accesses that waited for a migration go on where it is over. */
+	#releaseWaiting(): void {
+		for (const vcpu of this.world.vcpus.values()) if (vcpu.waiting !== null && !isMigrating(vcpu, vcpu.waiting.gfn)) goOn(this.world, vcpu);
 	}
 
 	/** A host thread through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails. */
@@ -102,13 +115,9 @@ export class ReferenceModel {
 			world.count("hostWalk.memoryReferences", references);
 			world.count("hostWalk.pscHits", pscHits);
 			const pte = mm.get(page);
-			if (pte === undefined) {
-				world.count("hostFaults");
-				populateNone(world, mm, page, write);
-			} else if (write && !pte.writable) {
-				world.count("hostFaults");
-				if (mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, hint);
-			}
+			if (pte === undefined || (write && !pte.writable)) world.count("hostFaults");
+			const found = pte ?? presentAfterFault(world, mm, page, write);
+			if (found !== undefined && write && !found.writable && mm.writingAllowed(page)) breakOrReuse(world, mm, page, found, hint);
 			const now = mm.get(page);
 			if (now === undefined || (write && !now.writable)) return;
 			tlb.flushPage(0, page);
@@ -166,7 +175,7 @@ export class ReferenceModel {
 				return;
 			case "exit":
 				detachAll(world, world.mm(agent.mm));
-				for (const [at] of [...world.mm(agent.mm).entries()]) world.mm(agent.mm).clear(at);
+				for (const at of world.mm(agent.mm).pages()) world.mm(agent.mm).clear(at);
 				return;
 			case "ksmWriteProtect":
 			case "ksmReplace":
@@ -185,7 +194,14 @@ export class ReferenceModel {
 			case "softDirty":
 			case "hugeCow":
 			case "mremap":
+			case "reclaim":
+			case "migrate":
+			case "numaHint":
 				this.#bracket(record, args);
+				return;
+			case "migrateRestore":
+				restoreMigrated(world, world.mm(agent.mm), page, args.get("pages"), (args.get("flags") & OpFlag.failed) !== 0);
+				this.#resolveAllPending();
 				return;
 			case "pin":
 				this.#pin(world.mm(agent.mm), page, args.get("pin"));
@@ -239,9 +255,8 @@ export class ReferenceModel {
 	#pin(mm: Mm, page: number, pin: number): void {
 		const { world } = this;
 		this.#unpin(pin);
-		const pte = mm.get(page);
-		if (pte === undefined) populateNone(world, mm, page, true);
-		else if (!pte.writable && mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, Hint.derive);
+		const pte = mm.get(page) ?? presentAfterFault(world, mm, page, true);
+		if (pte !== undefined && !pte.writable && mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, Hint.derive);
 		const now = mm.get(page);
 		if (now === undefined || !now.writable) return;
 		world.frames.pin(now.frame);
@@ -342,10 +357,7 @@ export class ReferenceModel {
 			case "unshare":
 				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));
 			case "zap":
-				return openOperation("zap", mm, page, args.get("pages"), () => {
-					splitEdges(world, mm, page, args.get("pages"));
-					return rangeChange(mm, page, args.get("pages"), (at) => mm.clear(at));
-				});
+				return zapOperation(world, mm, page, args.get("pages"));
 			case "protect": {
 				const allowed = (flags & OpFlag.writable) !== 0;
 				return openOperation("protect", mm, page, args.get("pages"), () => {
@@ -366,6 +378,7 @@ export class ReferenceModel {
 
 	/** KSM works on present anonymous pages only: one that the trace has not shown as such was filled unseen. */
 	#anonymous(mm: Mm, page: number): Pte {
+		faultIn(this.world, mm, page, false);
 		const pte = mm.get(page);
 		return pte === undefined || pte.frame.zero ? mm.set(page, this.world.frames.allocate(), true) : pte;
 	}
@@ -394,6 +407,7 @@ export class ReferenceModel {
 		const { world } = this;
 		const zero = (flags & OpFlag.zeroPage) !== 0;
 		world.locked = -1;
+		faultIn(world, mm, page, false);
 		const pte = mm.get(page);
 		const frame = zero ? world.frames.zeroPage : world.frames.kpage(kpage);
 		if (zero) world.count("ksmZeroMerges");
@@ -414,9 +428,12 @@ export class ReferenceModel {
 	#fork(parent: Mm, page: number, pages: number, child: Mm): PrimaryChange {
 		// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns.
 		this.world.dropHostTlbs(parent.id);
-		return rangeChange(parent, page, pages, (at) => {
+		const change = rangeChange(parent, page, pages, (at) => {
 			const pte = parent.get(at);
-			if (pte === undefined) return;
+			if (pte === undefined) {
+				forkEntry(this.world, parent, at, child);
+				return;
+			}
 			if (pte.frame.pins > 0 && pte.frame.exclusive) {
 				child.set(at, this.world.frames.allocate(pte.frame), child.writingAllowed(at));
 				return;
@@ -425,6 +442,14 @@ export class ReferenceModel {
 			if (!pte.frame.zero) pte.frame.exclusive = false;
 			child.set(at, pte.frame, false);
 		});
+		if (child === parent) return change;
+		const apply = (): void => {
+			child.split(page, pages);
+			change.apply();
+			// copy_huge_pmd
+			for (const at of parent.hugeIn(page, pages)) if (at >= page && at + HUGE_PAGES <= page + pages) child.makeHuge(at);
+		};
+		return { ...change, apply };
 	}
 }
 
@@ -432,8 +457,14 @@ function deviceKind(code: number): DeviceKind {
 	return code === DeviceKind.sva || code === DeviceKind.mirror ? code : DeviceKind.pinned;
 }
 
-/** change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. */
+/**
+ * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. What NUMA
+ * hinting hid is there again, with the new rights.
+ */
 function protect(mm: Mm, page: number, allowed: boolean): void {
+	const entry = mm.entry(page);
+	if (entry?.kind === "migration" && !allowed) entry.pte.writable = false;
+	if (entry?.kind === "protnone") unhide(mm, page);
 	const pte = mm.get(page);
 	if (pte === undefined) return;
 	if (!allowed) pte.writable = false;

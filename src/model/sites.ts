@@ -1,6 +1,7 @@
 // The call sites beside KSM, COW and the plain range operations: what each does to the PTEs at its commit (kernel.md 1.7, 1.8, 1.12, 1.13, 1.15, 1.17).
 import type { OperationArgs } from "../trace/arguments.js";
 import { OpFlag } from "../trace/kinds.js";
+import { faultIn, mappedPte, migrate, numaHint, reclaim } from "./entries.js";
 import { collapseChange, copyHuge, splitEdges, splitFirst } from "./huge.js";
 import { isMovable, type Mm, type Pte } from "./mm.js";
 import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
@@ -8,9 +9,17 @@ import type { World } from "./world.js";
 
 export const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };
 
-/** A range operation: `apply` to every present PTE; nothing is mapped by it. */
+/** A range operation: `apply` to every PTE that is not none; nothing is mapped by it. */
 export function rangeChange(mm: Mm, page: number, pages: number, change: (page: number) => void): PrimaryChange {
-	return { changes: true, frame: null, writable: false, apply: () => mm.present(page, pages).forEach(change) };
+	return { changes: true, frame: null, writable: false, apply: () => mm.mapped(page, pages).forEach(change) };
+}
+
+/** munmap, MADV_DONTNEED, truncate (1.14). */
+export function zapOperation(world: World, mm: Mm, page: number, pages: number): Operation {
+	return openOperation("zap", mm, page, pages, () => {
+		splitEdges(world, mm, page, pages);
+		return rangeChange(mm, page, pages, (at) => mm.clear(at));
+	});
 }
 
 /** An operation with a step table, in one piece. */
@@ -22,6 +31,7 @@ function runWhole(world: World, operation: Operation): void {
 
 /** __replace_page: the breakpoint is in a copy of its own, so the content differs; the mapping is private and stays read-only (1.7). */
 function replaceForUprobe(world: World, mm: Mm, page: number): PrimaryChange {
+	faultIn(world, mm, page, false);
 	const fresh = world.frames.allocate();
 	return { changes: true, frame: fresh, writable: false, old: mm.get(page)?.frame, apply: () => void mm.set(page, fresh, false) };
 }
@@ -29,7 +39,7 @@ function replaceForUprobe(world: World, mm: Mm, page: number): PrimaryChange {
 /** migrate_vma_insert_page: only where there is nothing, or the zero page; nothing is flushed where there was nothing (1.8). */
 function insertMigrated(world: World, mm: Mm, page: number): PrimaryChange {
 	const old = mm.get(page)?.frame;
-	if (old !== undefined && !old.zero) return UNCHANGED;
+	if (mm.entry(page) !== undefined || (old !== undefined && !old.zero)) return UNCHANGED;
 	const fresh = world.frames.allocate(old);
 	const writable = mm.writingAllowed(page);
 	const extent = old === undefined ? "appeared" : "all";
@@ -38,7 +48,7 @@ function insertMigrated(world: World, mm: Mm, page: number): PrimaryChange {
 
 /** page_mkclean_one: PTEs that are writable or dirty lose both, and only then there is a flush (1.12). */
 function mkclean(mm: Mm, page: number, pages: number): PrimaryChange {
-	const marked = mm.present(page, pages).filter((at) => mm.get(at)?.writable === true || mm.get(at)?.dirty === true);
+	const marked = mm.mapped(page, pages).filter((at) => mappedPte(mm, at)?.writable === true || mappedPte(mm, at)?.dirty === true);
 	if (marked.length === 0) return UNCHANGED;
 	return changeEach(mm, marked, (pte) => {
 		writeProtect(pte);
@@ -53,7 +63,7 @@ function writeProtect(pte: Pte): void {
 function changeEach(mm: Mm, pages: readonly number[], change: (pte: Pte) => void): PrimaryChange {
 	const apply = (): void => {
 		for (const at of pages) {
-			const pte = mm.get(at);
+			const pte = mappedPte(mm, at);
 			if (pte !== undefined) change(pte);
 		}
 	};
@@ -67,18 +77,11 @@ function changeEach(mm: Mm, pages: readonly number[], change: (pte: Pte) => void
 function moveTables(world: World, mm: Mm, page: number, pages: number, to: number): Operation {
 	const isApart = to >= page + pages || page >= to + pages;
 	if (isApart) {
-		if (mm.present(to, pages).length > 0)
-			runWhole(
-				world,
-				openOperation("zap", mm, to, pages, () => {
-					splitEdges(world, mm, to, pages);
-					return rangeChange(mm, to, pages, (at) => mm.clear(at));
-				}),
-			);
+		if (mm.mapped(to, pages).length > 0) runWhole(world, zapOperation(world, mm, to, pages));
 		for (const at of mm.hugeIn(page, pages)) if (!isMovable(at, page, pages, to)) splitFirst(world, mm, at);
 	}
 	return openOperation("mremap", mm, page, pages, () => {
-		if (!isApart || pages === 0 || mm.present(to, pages).length > 0) return UNCHANGED;
+		if (!isApart || pages === 0 || mm.mapped(to, pages).length > 0) return UNCHANGED;
 		return { changes: true, frame: null, writable: false, apply: () => mm.move(page, pages, to) };
 	});
 }
@@ -96,11 +99,17 @@ export function siteOperation(world: World, name: string, mm: Mm, page: number, 
 		case "mkclean":
 			return openOperation("mkclean", mm, page, pages, () => mkclean(mm, page, pages));
 		case "softDirty":
-			return openOperation("soft-dirty", mm, page, pages, () => changeEach(mm, mm.present(page, pages), writeProtect));
+			return openOperation("soft-dirty", mm, page, pages, () => changeEach(mm, mm.mapped(page, pages), writeProtect));
 		case "hugeCow":
 			return openOperation("huge-cow", mm, page, pages, () => copyHuge(world, mm, page));
 		case "mremap":
 			return moveTables(world, mm, page, pages, args.get("to"));
+		case "reclaim":
+			return reclaim(world, mm, page, pages);
+		case "migrate":
+			return migrate(world, mm, page, pages);
+		case "numaHint":
+			return numaHint(world, mm, page, pages);
 		case "thpCollapse":
 			return openOperation("thp-collapse", mm, page, pages, () => UNCHANGED);
 		case "thpCollapsed":

@@ -1,5 +1,6 @@
 // The reference model's state as entries for the digest.
 import { type ArchitecturalState, EntryFlag, EntryKind } from "../state.js";
+import type { Mm } from "./mm.js";
 import type { Spte } from "./vm.js";
 import type { World } from "./world.js";
 
@@ -15,12 +16,20 @@ const spteFlags = ({ writable, accessed, dirty, mmuWritable }: Spte): number =>
 	(dirty ? EntryFlag.dirty : 0) |
 	(mmuWritable ? EntryFlag.mmuWritable : 0);
 
+/** A PTE of any kind. Places in swap have no numbers that mean anything. */
+function pteEntry(mm: Mm, page: number): number[] {
+	const hidden = mm.entry(page);
+	if (hidden?.kind === "swap") return entry(EntryKind.pte, mm.id, page, 0, EntryFlag.swap | (hidden.exclusive ? EntryFlag.writable : 0));
+	const pte = hidden?.pte ?? mm.get(page);
+	if (pte === undefined) throw new RangeError(`no PTE at ${page}`);
+	const { frame, writable } = pte;
+	const flags = (writable ? EntryFlag.writable : 0) | (frame.zero ? EntryFlag.zero : 0) | (frame.kpage !== 0 ? EntryFlag.ksm : 0);
+	return entry(EntryKind.pte, mm.id, page, frame.id, flags | (hidden === undefined ? 0 : EntryFlag[hidden.kind]));
+}
+
 function* eachEntry(world: World): Generator<number[]> {
 	for (const mm of [...world.mms.values()].sort((a, b) => a.id - b.id)) {
-		for (const [page, { frame, writable }] of mm.entries()) {
-			const flags = (writable ? EntryFlag.writable : 0) | (frame.zero ? EntryFlag.zero : 0) | (frame.kpage !== 0 ? EntryFlag.ksm : 0);
-			yield entry(EntryKind.pte, mm.id, page, frame.id, flags);
-		}
+		for (const page of mm.pages()) yield pteEntry(mm, page);
 	}
 	for (const vm of [...world.vms.values()].sort((a, b) => a.id - b.id)) {
 		for (const [as, root] of vm.roots.entries()) {

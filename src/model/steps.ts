@@ -81,6 +81,9 @@ const SITE_OF: Readonly<Record<OperationKind, Site>> = {
 	"soft-dirty": "softDirty",
 	"huge-cow": "hugeCow",
 	mremap: "mremap",
+	reclaim: "reclaim",
+	migrate: "migrate",
+	"numa-hint": "numaHint",
 };
 const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	cow: "cow",
@@ -99,6 +102,9 @@ const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	"soft-dirty": "notifier",
 	"huge-cow": "cow",
 	mremap: "notifier",
+	reclaim: "notifier",
+	migrate: "notifier",
+	"numa-hint": "notifier",
 };
 
 export function openOperation(

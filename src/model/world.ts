@@ -36,6 +36,17 @@ interface PendingAccess {
 	readonly waits: boolean;
 }
 
+export interface Waiting {
+	readonly as: number;
+	readonly gfn: number;
+	readonly access: Access;
+	readonly hint: number;
+	/** It has exited; otherwise it went through a stale translation. */
+	readonly missed: boolean;
+	/** seq before gup. */
+	readonly snapshot: number;
+}
+
 export interface Vcpu {
 	readonly vm: Vm;
 	readonly id: number;
@@ -44,6 +55,8 @@ export interface Vcpu {
 	flight: Flight | null;
 	/** An access of the log that is stale while a bracket is in progress: it exits again when that one ends, or at this vCPU's next record. */
 	pending: PendingAccess | null;
+	/** An access that waits for a migration of its page (migration_entry_wait, 1.11). */
+	waiting: Waiting | null;
 	/** gfn of the running in-progress loop; -1 if there is none. */
 	loop: number;
 	/** KVM_REQ_TLB_FLUSH is pending. */
@@ -156,7 +169,7 @@ export class World {
 		const key = `${vm.id}.${id}`;
 		const known = this.vcpus.get(key);
 		if (known !== undefined) return known;
-		const made: Vcpu = { vm, id, ...this.#mmu(), flight: null, pending: null, loop: -1, flushRequested: false };
+		const made: Vcpu = { vm, id, ...this.#mmu(), flight: null, pending: null, waiting: null, loop: -1, flushRequested: false };
 		this.vcpus.set(key, made);
 		return made;
 	}

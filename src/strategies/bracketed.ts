@@ -32,9 +32,18 @@ const neverEligible: Readonly<Record<Exclude<OperationKind, Eligible>, readonly 
 	"soft-dirty": downgrade,
 	"huge-cow": [{ step: "alloc-copy" }, ...range],
 	mremap: downgrade,
+	reclaim: range,
+	migrate: range,
+	"numa-hint": downgrade,
 };
 /** From 6.6 on every flush of the primary TLB tells the device TLBs too. */
-const neverEligibleArchFlush: typeof neverEligible = { ...neverEligible, mkclean: range, "soft-dirty": range, mremap: range };
+const neverEligibleArchFlush: typeof neverEligible = {
+	...neverEligible,
+	mkclean: range,
+	"soft-dirty": range,
+	mremap: range,
+	"numa-hint": range,
+};
 
 /** Which of the eligible operations bring a new page, and put the old one. */
 const copies: Record<Eligible, boolean> = {
@@ -115,6 +124,8 @@ export function unwrapped(order: "set-pte-first" | "change-pte-first"): Readonly
 	return {
 		...neverEligible,
 		mkclean: walker,
+		reclaim: walker,
+		migrate: walker,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush"),
@@ -139,6 +150,9 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		"soft-dirty": late,
 		"huge-cow": [...plain("alloc-copy"), ...late],
 		mremap: late,
+		reclaim: late,
+		migrate: late,
+		"numa-hint": late,
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),

@@ -19,6 +19,9 @@ export const OPERATION_KINDS = [
 	"soft-dirty",
 	"huge-cow",
 	"mremap",
+	"reclaim",
+	"migrate",
+	"numa-hint",
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

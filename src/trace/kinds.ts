@@ -130,6 +130,14 @@ export const Operation = {
 	unpin: { code: 26, args: ["pin"] },
 	/** The same where it succeeded: after the range end the 2 MiB range is one new huge page. */
 	thpCollapsed: { code: 27, args: ["point", "window", "pages", "event"] },
+	/** try_to_unmap for reclaim (1.11): PTEs become swap entries. */
+	reclaim: { code: 28, args: ["point", "window", "pages", "event"] },
+	/** try_to_migrate (1.11): PTEs become migration entries until `migrateRestore`. */
+	migrate: { code: 29, args: ["point", "window", "pages", "event"] },
+	/** remove_migration_ptes (1.11): migration entries become PTEs of the new pages. flags: OpFlag.failed: of the old ones. */
+	migrateRestore: { code: 30, args: ["pages", "flags"] },
+	/** change_prot_numa (1.13): private pages become inaccessible until the next fault. */
+	numaHint: { code: 31, args: ["point", "window", "pages", "event"] },
 	/** clear_flush_young, clear_young, test_young of the notifiers (3.5). young: a Young. */
 	age: { code: 45, args: ["pages", "young"] },
 	/** KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG: pages [offset, offset + pages) of a slot were found dirty and are watched again. `page` is 0. */

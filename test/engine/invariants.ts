@@ -1,6 +1,7 @@
 // What holds in every world that a kernel could have made (kernel.md section 6), asked of the engine's and the model's results.
 import { expect } from "vitest";
 import { replayTrace } from "../../src/engine/replay.js";
+import type { Mm, Pte } from "../../src/model/mm.js";
 import { ReferenceModel } from "../../src/model/replay.js";
 import { simulated } from "../../src/model/simulated.js";
 import type { World } from "../../src/model/world.js";
@@ -17,11 +18,23 @@ function modelOf({ machine, copiesRecorded, host, records }: RandomWorld, strate
 	return model.world;
 }
 
+/** A PTE, present or in a migration entry, or hidden by NUMA hinting: all that count in mapcount. None for a swap entry. */
+function mappingOf(mm: Mm, page: number): Pte | undefined {
+	const entry = mm.entry(page);
+	if (entry === undefined) return mm.get(page);
+	return entry.kind === "swap" ? undefined : entry.pte;
+}
+
 /** I-12: brackets pair. I-18: a frame's mapcount is the number of PTEs that map it, and none of them is free. */
 function expectBalanced(world: World): void {
 	for (const vm of world.vms.values()) expect(vm.inProgress, "brackets in progress at the end (I-12)").toBe(0);
 	const mapped = new Map<number, number>();
-	for (const mm of world.mms.values()) for (const [, { frame }] of mm.entries()) mapped.set(frame.id, (mapped.get(frame.id) ?? 0) + 1);
+	for (const mm of world.mms.values()) {
+		for (const page of mm.pages()) {
+			const frame = mappingOf(mm, page)?.frame;
+			if (frame !== undefined) mapped.set(frame.id, (mapped.get(frame.id) ?? 0) + 1);
+		}
+	}
 	for (const [id, count] of mapped) {
 		const frame = world.frames.get(id);
 		expect(frame.freed, `frame ${id} is mapped and free (I-18)`).toBe(false);
@@ -48,10 +61,19 @@ export function primaryStates(world: RandomWorld, strategies: readonly Strategy[
 		const numbers = new Map<number, number>();
 		const found: string[] = [];
 		for (const mm of [...mms.values()].sort((a, b) => a.id - b.id)) {
-			for (const [page, { frame, writable }] of mm.entries()) {
+			for (const page of mm.pages()) {
+				const entry = mm.entry(page);
+				const pte = mappingOf(mm, page);
+				if (pte === undefined) {
+					found.push(`${mm.id} ${page} swap ${entry?.kind === "swap" && entry.exclusive ? "exclusive" : ""}`);
+					continue;
+				}
+				const { frame, writable } = pte;
 				const number = numbers.get(frame.id) ?? numbers.size;
 				numbers.set(frame.id, number);
-				found.push(`${mm.id} ${page} ${number} ${writable ? "W" : "R"} ${frame.zero ? "zero" : frame.kpage !== 0 ? "ksm" : ""}`);
+				found.push(
+					`${mm.id} ${page} ${number} ${writable ? "W" : "R"} ${frame.zero ? "zero" : frame.kpage !== 0 ? "ksm" : ""} ${entry?.kind ?? ""}`,
+				);
 			}
 		}
 		return found;

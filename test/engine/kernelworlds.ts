@@ -151,6 +151,15 @@ const whole: Records = fc.tuple(vm, range, fc.nat(12), fc.boolean()).map(([mm, [
 	}
 });
 
+/** The rmap walkers and change_prot_numa take no mmap_lock for writing: accesses run into what they leave, before and after they are done. */
+const entries: Records = fc
+	.tuple(vm, range, fc.constantFrom<OperationName[]>("reclaim", "migrate", "numaHint"), accesses, fc.boolean())
+	.map(([mm, [page, pages], name, between, failed]) => [
+		op(name, mmOf(mm), HVA + page, 0, 0, pages, 1),
+		...between,
+		...(name === "migrate" ? [op("migrateRestore", mmOf(mm), HVA + page, pages, failed ? OpFlag.failed : 0)] : []),
+	]);
+
 /** A vCPU's recorded fault that is in flight while others work. */
 const flight = (inner: Records): Records =>
 	fc
@@ -164,7 +173,7 @@ const flight = (inner: Records): Records =>
 /** MADV_DONTNEED holds mmap_lock for reading: faults, copies and merges run inside its bracket (litmus h). */
 const window = (inner: Records, number: number): Records =>
 	fc
-		.tuple(vm, range, fc.constantFrom<OperationName[]>("zap", "zap", "invalidate"), inner, inner)
+		.tuple(vm, range, fc.constantFrom<OperationName[]>("zap", "zap", "invalidate", "reclaim", "migrate", "numaHint"), inner, inner)
 		.map(([mm, [page, pages], name, a, b]) => [
 			op(name, mmOf(mm), HVA + page, Point.begin, number, pages, 1),
 			...a,
@@ -188,6 +197,7 @@ const step: Records = fc.oneof(
 	{ weight: 1, arbitrary: lostMerge },
 	{ weight: 2, arbitrary: copy },
 	{ weight: 4, arbitrary: whole },
+	{ weight: 3, arbitrary: entries },
 );
 const inside: Records = fc.array(fc.oneof({ weight: 3, arbitrary: accesses }, merge), { maxLength: 3 }).map((steps) => steps.flat());
 const overlapping: Records = fc.oneof(inside, window(inside, 9));

@@ -165,6 +165,14 @@ function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 		range("migrateVma"),
 		range("mkclean"),
 		range("softDirty"),
+		range("reclaim"),
+		range("migrate"),
+		range("numaHint"),
+		huge("migrate"),
+		huge("numaHint"),
+		fc
+			.tuple(of.mm, of.page, of.pages, flagsOf(OpFlag.failed))
+			.map(([agent, page, ...args]) => operation("migrateRestore", agent, page, args)),
 		huge("hugeCow"),
 		huge("thpCollapsed"),
 		fc
@@ -372,7 +380,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(faults(of), 6),
 		single(ksm(of), 6),
 		single(mmOperations(of), 6),
-		single(sites(of), 6),
+		single(sites(of), 8),
 		single(topology(of), 2),
 		single(kvm(of, where), 3),
 		{ weight: 7, arbitrary: burst(of) },
