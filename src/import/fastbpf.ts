@@ -59,9 +59,9 @@ export class FastBpf {
 		const first = at;
 		while (isDigit(bytes[at])) ns = ns * 10 + bytes[at++] - 48;
 		if (at === first || at - first > 15 || bytes[at] !== SPACE) return MISFIT;
-		at++;
+		const cpuFrom = ++at;
 		while (isDigit(bytes[at])) at++;
-		if (bytes[at++] !== SPACE || bytes[at] === MINUS) return MISFIT;
+		if (at === cpuFrom || bytes[at++] !== SPACE || bytes[at] === MINUS) return MISFIT;
 		const tgidFrom = at;
 		let tgid = 0;
 		while (isDigit(bytes[at])) tgid = tgid * 10 + bytes[at++] - 48;
