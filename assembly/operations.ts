@@ -34,7 +34,7 @@ import { canReuseFrames, checkWriters, comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { clearPteAt, frameOf, presentAfterFault, pteOf, setPte, writingAllowed } from "./primary";
 import { isBeyond, prepareMove } from "./sites";
-import { begin, closeOperation, commit, end, Operation, openOperation, wholeOperation } from "./steps";
+import { begin, closeOperation, commit, cutCommit, end, Operation, openOperation, wholeOperation } from "./steps";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { bad, cursor, readVarint, startReading } from "./varint";
 import { allStrategies, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
@@ -306,6 +306,7 @@ function bracket(agent: Agent, page: u64): void {
 		if (open == 0) return;
 		const op = changetype<Operation>(open);
 		if (point == Point.commit) commit(op);
+		else if (point == Point.set) cutCommit(op);
 		else {
 			finish(op);
 			remove(windows, window);

@@ -1,7 +1,7 @@
 // The step programs (src/strategies/steps.ts): what KVM does at each step of an operation, under each strategy's own list (kernel.md 1.3 to
 // 1.14, 3.2, 3.4, 10.1). An operation is open from its begin to its end; a list is cut at the page-table lock: up to range-start is the
 // begin, lock to unlock the commit, range-end and later the end. The primary page table changes once, for all strategies.
-import { apply, decide, NO_FRAME, newFrame, newWritable, oldPage } from "./change";
+import { apply, decide, NO_FRAME, newFrame, newMapping, newWritable, oldPage } from "./change";
 import { count, countAll, countBy, siteCounter } from "./counters";
 import { Device, firstDevice, isBracketed, mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
 import { noteZap } from "./exits";
@@ -78,6 +78,20 @@ export class Operation {
 	changed: bool;
 	/** It put them back: write_protect_page gave up for a reference. */
 	refused: bool;
+	/** The commit has been cut behind its set-pte. What the rest of it goes by: its Extent (none: there is no rest), the new PTE, what `protect` said. */
+	cut: bool;
+	rest: u32;
+	restFrame: u32;
+	restWritable: bool;
+	restKept: u32;
+	/** Whether the PTE was read-only before the commit at hand (I-8). */
+	wasReadOnly: bool;
+}
+
+/** Of a commit's steps those up to its set-pte, and those behind it (bits). */
+const enum Part {
+	first = 1,
+	rest = 2,
 }
 
 let programs: usize = 0;
@@ -168,6 +182,8 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.makesWritable = 0;
 	op.isListed = false;
 	op.refused = false;
+	op.cut = false;
+	op.rest = Extent.none;
 	op.own = changetype<Vcpu>(0);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) store<u32>(brackets(op, strategy), 0);
 	return op;
@@ -232,6 +248,7 @@ function mirrorOf(op: Operation, index: u32): Device {
 /** An operation that ends, or that the trace forgets: whoever waited for its end waits no longer. */
 function abandon(op: Operation): void {
 	closeWindow(op);
+	dropRest(op);
 	letGo(op);
 	settleFreed(canReuseFrames());
 }
@@ -257,32 +274,80 @@ export function begin(op: Operation): void {
 	}
 }
 
-/** lock to unlock: the primary change, and what change_pte does under the lock. */
+/** lock to unlock: the primary change, and what change_pte does under the lock. Of a commit that was cut behind its set-pte: the rest. */
 export function commit(op: Operation): void {
+	if (op.cut) {
+		finishCommit(op);
+		return;
+	}
 	const extent = decide(op);
 	if (extent == Extent.none) return;
+	runCommit(op, extent, beginCommit(op, extent), Part.first | Part.rest);
+}
+
+/** lock to set-pte. The new page does not go before the rest of the steps has been told of it. */
+export function cutCommit(op: Operation): void {
+	if (op.cut) return;
+	op.cut = true;
+	const extent = decide(op);
+	op.rest = extent;
+	if (extent == Extent.none) return;
+	const kept = beginCommit(op, extent);
+	op.restFrame = newFrame;
+	op.restWritable = newWritable;
+	op.restKept = kept;
+	if (newFrame != NO_FRAME) hold(newFrame);
+	runCommit(op, extent, kept, Part.first);
+}
+
+function finishCommit(op: Operation): void {
+	if (op.rest != Extent.none) {
+		newMapping(op.restFrame, op.restWritable);
+		runCommit(op, op.rest, op.restKept, Part.rest);
+	}
+	dropRest(op);
+}
+
+function dropRest(op: Operation): void {
+	if (op.cut && op.rest != Extent.none && op.restFrame != NO_FRAME) release(op.restFrame);
+	op.cut = false;
+	op.rest = Extent.none;
+}
+
+/** What the operation notes under the lock. Returns what `protect` does. */
+function beginCommit(op: Operation, extent: Extent): u32 {
 	holdOld(op, extent);
-	const kept = protect(op, extent);
+	op.wasReadOnly = (pteOf(op.mm, op.page) & Bit.writable) == 0;
+	return protect(op, extent);
+}
+
+/** The steps of a commit up to its set-pte, or those behind it. The flush and the change of the PTE, which are those of all strategies, are of the first. */
+function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
+	const isFirst = (parts & Part.first) != 0;
 	// change_pte speaks of one page, however long the bracket is (1.8).
 	collect(op.mm, op.page, newFrame == NO_FRAME ? op.pages : 1);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		let unlocked = false;
+		let part: u32 = Part.first;
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.clearFlush && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
+			if (code == StepCode.unlock) unlocked = true;
+			if (code == StepCode.clearFlush && isFirst && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
+			const runs = (parts & part) != 0;
+			if (code == StepCode.setPte) part = Part.rest;
+			if (!runs) continue;
 			if (code == StepCode.notifySecondaryTlb && extent != Extent.appeared) tellDeviceTlbs(op.mm, strategy, op.page, op.pages);
 			if (extent != Extent.all) continue;
 			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1), newWritable && ((kept >> strategy) & 1) == 0);
 			else if (code == StepCode.bumpSeq) bumpSeq(op, strategy);
 			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
-			else if (code == StepCode.unlock) unlocked = true;
 			// Before the unlock it is invalidate_page (1.0).
 			else if (code == StepCode.invalidateRange && !unlocked) invalidateRange(op, strategy);
 			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) checkVisible(strategy);
 		}
 	}
-	if (((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);
-	if (((setting >> op.kind) & 1) != 0 && extent != Extent.restored) apply(op);
+	if (isFirst && ((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);
+	if (isFirst && ((setting >> op.kind) & 1) != 0 && extent != Extent.restored) apply(op);
 	if (op.kind == Kind.mremap) collect(op.mm, op.page, op.pages);
 	compareCollected();
 	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
@@ -332,6 +397,7 @@ function letGo(op: Operation): void {
 
 /** range-end and what follows it. */
 export function end(op: Operation): void {
+	if (op.cut) finishCommit(op);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		let unlocked = false;
 		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
@@ -532,8 +598,7 @@ function changeSpte(op: Operation, strategy: u32, param: u32, writable: bool, vm
 	if ((before & Bit.present) != 0) {
 		count(strategy, Counter.notifier_changePteEffective);
 		// Whether the PTE itself was read-only is the trace's business.
-		const wasReadOnly = (pteOf(op.mm, op.page) & Bit.writable) == 0;
-		if (wasReadOnly && (before & Bit.writable) != 0 && before >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_8, vm, gfn);
+		if (op.wasReadOnly && (before & Bit.writable) != 0 && before >> FRAME_SHIFT != newFrame) violateSpte(strategy, Rule.I_8, vm, gfn);
 		if (writable && !maps) {
 			zap(at, strategy, causeOfKind(op.kind), op.kind);
 			noteZap(root, leafOf(root, gfn), gfn, strategy);

@@ -35,6 +35,7 @@ import {
 	type Operation,
 	openOperation,
 	type PrimaryChange,
+	setOperation,
 } from "./steps.js";
 import { deferStore, windowOpen } from "./windows.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
@@ -300,6 +301,7 @@ export class ReferenceModel {
 			beginOperation(world, operation);
 		} else operation = this.#open.get(window);
 		if (operation === undefined) return;
+		if (point === Point.set) setOperation(world, operation);
 		if (point === Point.whole || point === Point.commit) commitOperation(world, operation);
 		if (point === Point.whole || point === Point.end) {
 			endOperation(world, operation);

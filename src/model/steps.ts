@@ -50,6 +50,9 @@ export interface Operation {
 	change: PrimaryChange | null;
 	/** Begin, commit and end are records of their own. */
 	apart: boolean;
+	/** The commit has been cut behind its set-pte; what is left of it is `rest`, if it changed anything. */
+	cut: boolean;
+	rest: Rest | null;
 	/** write_protect_page gave up for a reference. */
 	refused: boolean;
 	/** Mirrors whose interval the start met: their end must pair. */
@@ -62,6 +65,15 @@ export interface Operation {
 	deferredStore: boolean;
 	/** The fault that makes this copy and does not retry for it (10.2). */
 	own: { readonly vm: Vm; readonly flight: Flight } | null;
+}
+
+/** A commit behind its set-pte, with the page-table lock held. */
+interface Rest {
+	readonly change: PrimaryChange;
+	/** The change as change_pte is told of it. */
+	readonly told: PrimaryChange;
+	/** Whether the PTE was read-only before: I-8. */
+	readonly wasReadOnly: boolean;
 }
 
 const SITE_OF: Readonly<Record<OperationKind, Site>> = {
@@ -128,6 +140,8 @@ export function openOperation(
 		bracketed: [],
 		change: null,
 		apart: false,
+		cut: false,
+		rest: null,
 		refused: false,
 		mirrors: [],
 		protects: false,
@@ -183,10 +197,52 @@ export function presentSptes(world: World, mm: Mm, page: number, pages: number):
 	return present;
 }
 
-/** lock to unlock: the primary change, and what change_pte does under the lock. */
+/** lock to unlock: the primary change, and what change_pte does under the lock. Of a commit that was cut behind its set-pte: the rest. */
 export function commitOperation(world: World, operation: Operation): void {
+	if (operation.cut) {
+		finishCommit(world, operation);
+		return;
+	}
+	const begun = beginCommit(world, operation);
+	if (begun !== null) runCommit(world, operation, begun, stepsOf(world, operation, "commit"));
+}
+
+/** lock to set-pte. The new page does not go before the rest of the steps has been told of it. */
+export function setOperation(world: World, operation: Operation): void {
+	if (operation.cut) return;
+	operation.cut = true;
+	operation.rest = beginCommit(world, operation);
+	if (operation.rest === null) return;
+	const { frame } = operation.rest.change;
+	if (frame !== null) world.frames.hold(frame);
+	runCommit(world, operation, operation.rest, stepsOf(world, operation, "commit").filter(upToSetPte));
+}
+
+/** Also of the steps that a list has behind its set-pte the flush: the CPUs' TLBs are those of all strategies. */
+const upToSetPte = ({ step }: Step, at: number, steps: readonly Step[]): boolean =>
+	step === "clear-flush" || at <= steps.findIndex((other) => other.step === "set-pte");
+
+function finishCommit(world: World, operation: Operation): void {
+	const { rest } = operation;
+	if (rest !== null) {
+		const steps = stepsOf(world, operation, "commit");
+		const left = steps.filter((step, at) => !upToSetPte(step, at, steps));
+		runCommit(world, operation, rest, left);
+	}
+	dropRest(world, operation);
+}
+
+function dropRest(world: World, operation: Operation): void {
+	const frame = operation.rest?.change.frame ?? null;
+	operation.cut = false;
+	operation.rest = null;
+	if (frame !== null) world.frames.release(frame);
+}
+
+/** What the operation decides under the lock; null where it changes nothing. */
+function beginCommit(world: World, operation: Operation): Rest | null {
 	const change = operation.primary();
-	if (!change.changes) return;
+	if (!change.changes) return null;
 	if (change.old !== undefined) world.frames.hold(change.old);
 	letGo(world, operation);
 	operation.change = change;
@@ -196,7 +252,11 @@ export function commitOperation(world: World, operation: Operation): void {
 	const told = protect(world, operation, change);
 	// Whether the PTE itself was read-only is the trace's business.
 	const wasReadOnly = operation.mm.get(operation.page)?.writable !== true;
-	for (const step of stepsOf(world, operation, "commit")) {
+	return { change, told, wasReadOnly };
+}
+
+function runCommit(world: World, operation: Operation, { change, told, wasReadOnly }: Rest, steps: readonly Step[]): void {
+	for (const step of steps) {
 		if (!runs(change, step)) continue;
 		if (step.step === "clear-flush") world.flushPrimary(operation.mm.id, operation.page, operation.pages);
 		else if (step.step === "notify-secondary-tlb") tellDeviceTlbs(world, operation);
@@ -239,6 +299,7 @@ function makeWritable(world: World, operation: Operation): void {
 /** An operation that ends, or that the trace forgets: whoever waited for its end waits no longer. */
 export function abandonOperation(world: World, operation: Operation): void {
 	closeWindow(world, operation);
+	dropRest(world, operation);
 	letGo(world, operation);
 }
 
@@ -259,6 +320,7 @@ function letGo(world: World, operation: Operation): void {
 
 /** range-end and what follows it. */
 export function endOperation(world: World, operation: Operation): void {
+	if (operation.cut) finishCommit(world, operation);
 	const changed = operation.change !== null && (operation.change.extent ?? "all") === "all";
 	for (const step of stepsOf(world, operation, "end")) {
 		if (step.step === "invalidate-range") invalidateRange(world, operation);

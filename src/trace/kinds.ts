@@ -36,8 +36,11 @@ export type DeviceKind = (typeof DeviceKind)[keyof typeof DeviceKind];
 /** Entries of an SVA device's TLB, at most. */
 export const MAX_DEVICE_TLB = 4096;
 
-/** Where in its bracket a record stands. `whole` runs begin, commit and end at once. */
-export const Point = { whole: 0, begin: 1, commit: 2, end: 3 } as const;
+/**
+ * Where in its bracket a record stands. `whole` runs begin, commit and end at once. `set` is the commit up to its set-pte: the page-table lock is still
+ * held, and the commit that follows is the rest of it (litmus a, g). A recorded fault has no such point.
+ */
+export const Point = { whole: 0, begin: 1, commit: 2, end: 3, set: 4 } as const;
 export type Point = (typeof Point)[keyof typeof Point];
 
 /** What an importer knows of the host's side of an access, beyond what the model derives. */

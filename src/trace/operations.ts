@@ -1,5 +1,5 @@
 // Operations by name and by code, from the one list in kinds.ts.
-import { FIRST_OBSERVATION, Operation, type OperationName } from "./kinds.js";
+import { FIRST_OBSERVATION, Operation, type OperationName, Point } from "./kinds.js";
 import type { TraceRecord } from "./record.js";
 
 export interface OperationShape {
@@ -18,7 +18,7 @@ const TEXT_ARGUMENTS: Partial<Record<OperationName, string>> = { mark: "label", 
 const MAXIMA: Readonly<Record<string, number>> = {
 	access: 6,
 	hint: 2,
-	point: 3,
+	point: Point.set,
 	edge: 2,
 	device: 2,
 	writable: 1,
@@ -37,7 +37,7 @@ function shapeOf(name: OperationName): OperationShape {
 		code,
 		args,
 		text: text === undefined ? -1 : names.indexOf(text),
-		max: names.map((argument) => MAXIMA[argument] ?? Number.POSITIVE_INFINITY),
+		max: names.map((argument) => (name === "fault" && argument === "point" ? Point.end : (MAXIMA[argument] ?? Number.POSITIVE_INFINITY))),
 	};
 }
 

@@ -39,7 +39,7 @@ const operation = (name: OperationName, agent: Agent, page: number, args: number
 const flagsOf = (...flags: number[]): fc.Arbitrary<number> =>
 	fc.subarray(flags).map((chosen) => chosen.reduce((all, flag) => all | flag, 0));
 
-const point = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 }));
+const point = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 4 }));
 const window = fc.nat(2);
 const event = fc.nat(7);
 /** Mostly the accesses that a guest makes. */
@@ -318,11 +318,12 @@ function copyScript(of: Arbitraries): fc.Arbitrary<TraceRecord[]> {
 			size: "max",
 		});
 		return fc
-			.tuple(of.mm, fc.constantFrom<OperationName[]>("cow", "unshare", "ksmWriteProtect"), gap, gap, gap, gap)
-			.map(([agent, name, a, b, c, d]) => [
+			.tuple(of.mm, fc.constantFrom<OperationName[]>("cow", "unshare", "ksmWriteProtect"), gap, gap, gap, gap, gap, fc.boolean())
+			.map(([agent, name, a, b, c, d, e, isCut]) => [
 				...a,
 				operation(name, agent, page, [1, 4, 0]),
 				...b,
+				...(isCut ? [operation(name, agent, page, [4, 4, 0]), ...e] : []),
 				operation(name, agent, page, [2, 4, 0]),
 				...c,
 				operation(name, agent, page, [3, 4, 0]),

@@ -122,7 +122,8 @@ describe("the writer", () => {
 			[{ ...read, offset: 4096 }, /offset 4096/],
 			[{ ...read, agent: { ...guest, mm: 2 ** 32 } }, /agent id/],
 			[{ kind: "operation", name: "cow", args: [0, 1], agent: guest, page: 1 }, /cow takes 3 arguments/],
-			[{ kind: "operation", name: "cow", args: [4, 1, 0], agent: guest, page: 1 }, /cow: point 4/],
+			[{ kind: "operation", name: "cow", args: [5, 1, 0], agent: guest, page: 1 }, /cow: point 5/],
+			[{ kind: "operation", name: "fault", args: [4, 0, 0], agent: guest, page: 1 }, /fault: point 4/],
 			[{ kind: "operation", name: "vmexit", args: [0, 0, 0], agent: guest, page: 1 }, /vmexit is an observation/],
 			[{ kind: "operation", name: "mark", args: [0, 0, 0], text: "x".repeat(5000), agent: guest, page: 1 }, /4096 bytes/],
 		];
