@@ -9,8 +9,8 @@ export interface ExploreOptions {
 	/** Default: true. */
 	readonly reduce?: boolean;
 	/**
-	 * As a trace tells it: what is done under a page-table lock is one moment, and so is one attempt of a vCPU or a mirror, but that a vCPU's read may have
-	 * its gup and its install apart. A part of all interleavings; without the reduction.
+	 * As a trace tells it: what is done under a page-table lock is one moment, but that it may be cut behind its set-pte; so is one attempt of a vCPU or a
+	 * mirror, but that a vCPU's read may have its gup and its install apart. A part of all interleavings; without the reduction.
 	 */
 	readonly recordGrain?: boolean;
 	/** Stop at the first state in which the outcome is certain. */
@@ -73,6 +73,12 @@ class Runner {
 		const writes = this.#futureWrites[place];
 		return (step.writes & (reads | writes)) === 0 && (step.reads & writes) === 0;
 	}
+}
+
+/** Directly behind set-pte, where the lock is held for more than its unlock: a trace has the two parts of such a commit apart. */
+function isCut(steps: readonly MicroStep[], place: number): boolean {
+	const before = steps[place - 1]?.label;
+	return (before === "set-pte" || before === "set-pte-wp") && steps[place].label !== "unlock";
 }
 
 /** Between the snapshot of an attempt and its install: a trace has the two apart only for a vCPU's read, as a recorded fault. */
@@ -196,7 +202,7 @@ class Explorer {
 		return this.#runners.findIndex((runner, thread) => {
 			const place = current[runner.pc];
 			if (place === runner.end || !(runner.steps[place].ready?.(current) ?? true)) return false;
-			if (memory.pages.some(({ ptl }) => current[ptl] === thread + 1)) return true;
+			if (memory.pages.some(({ ptl }) => current[ptl] === thread + 1)) return !isCut(runner.steps, place);
 			return isWithinAttempt(threads[thread], place);
 		});
 	}

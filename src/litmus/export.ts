@@ -37,7 +37,7 @@ export function exportWitness(scenario: Scenario, strategy: Strategy, writer: Tr
 	throw new UsageError(possible ? "this outcome cannot be told by a trace" : "this outcome cannot happen", {
 		where: `${scenario.name}, ${strategy.name}`,
 		hint: possible
-			? "it takes somebody's step under a page-table lock, or within a fault that a trace has as one moment (docs/litmus.md)"
+			? "it takes somebody's step within a commit or a fault that a trace has as one moment (docs/litmus.md)"
 			: "only what can happen has a witness",
 	});
 }
@@ -47,6 +47,8 @@ interface OpenOperation {
 	readonly name: OperationName;
 	readonly window: number;
 	committed: boolean;
+	/** Its commit is cut behind its set-pte. */
+	cut: boolean;
 }
 
 class WitnessExport {
@@ -198,7 +200,7 @@ class WitnessExport {
 			throw this.#refuse("an operation finds its page changed and gives up");
 		if (this.#isFault(thread, step, page)) return;
 		if (step.ends && (statement.do === "read" || statement.do === "write")) this.#access(thread, statement, page);
-		else this.#operationStep(thread, statement, step.does, page);
+		else this.#operationStep(thread, statement, step, page);
 	}
 
 	/** A read's fault whose gup and install have somebody else's step between them: a recorded one, with its begin and end. */
@@ -254,17 +256,29 @@ class WitnessExport {
 		return names[statement.operation];
 	}
 
-	#operationStep(thread: ThreadSpec, statement: Statement, does: string, page: number): void {
-		const name = does.split(":")[0];
+	#operationStep(thread: ThreadSpec, statement: Statement, step: WitnessStep, page: number): void {
+		const name = step.does.split(":")[0];
 		if (["alloc-copy", "range-start", "lock"].includes(name)) this.#begin(thread, statement, page);
 		const open = this.#open.get(thread.name);
 		if (open === undefined) return;
-		if (name === "set-pte" || name === "set-pte-wp") {
+		if (open.cut) {
 			this.#point(open, Point.commit, statement, page);
+			open.cut = false;
+		}
+		if (name === "set-pte" || name === "set-pte-wp") {
+			open.cut = this.#isCutAt(step);
+			this.#point(open, open.cut ? Point.set : Point.commit, statement, page);
 			open.committed = true;
 		} else if (name === "unlock") {
 			if (!this.#isToldLate(open)) this.#end(thread, open, statement, page);
 		} else if (name === "range-end" || name === "inval-range" || name === "inval-missing") this.#end(thread, open, statement, page);
+	}
+
+	/** Whether somebody else's step comes between the new PTE and what is left to do under the lock. */
+	#isCutAt(step: WitnessStep): boolean {
+		const later = this.#witness.steps.slice(this.#witness.steps.indexOf(step) + 1);
+		const own = later.findIndex(({ thread }) => thread === step.thread);
+		return later.length > 0 && own !== 0 && later[own]?.does.split(":")[0] !== "unlock";
 	}
 
 	/** Whether something of the operation that is told to the secondary MMUs comes after its unlock. */
@@ -295,7 +309,7 @@ class WitnessExport {
 	#begin(thread: ThreadSpec, statement: Statement, page: number): void {
 		const before = this.#open.get(thread.name);
 		if (before !== undefined && !before.committed) return;
-		const open = { name: this.#nameOf(statement, before !== undefined), window: ++this.#windows, committed: false };
+		const open = { name: this.#nameOf(statement, before !== undefined), window: ++this.#windows, committed: false, cut: false };
 		this.#open.set(thread.name, open);
 		this.#point(open, Point.begin, statement, page);
 	}

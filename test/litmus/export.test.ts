@@ -80,6 +80,12 @@ describe("a witness as a trace", () => {
 		["n1", "fix:writeProtectStep=false", ["I-2"]],
 		["n2", "fix:writeProtectStep=false", ["I-2"]],
 		["n3", "range-after-unlock", ["I-2"]],
+		// The window is under the page-table lock: the commit is cut.
+		["a-third-thread", "legacy-2.6.32", ["I-10", "I-2"]],
+		["a2", "legacy-2.6.32", ["I-2"]],
+		["c-missing-change-pte", "legacy-2.6.32", ["I-2"]],
+		["c1", "legacy-2.6.32", ["I-10", "I-2"]],
+		["g", "legacy-2.6.32", ["I-10", "I-2"]],
 	])("%s under %s breaks %s in a replay, and nothing under drop", (scenario, strategy, rules) => {
 		const path = exported(scenario, strategy);
 		expect(brokenRules(path, strategy)).toEqual(rules);
@@ -87,12 +93,11 @@ describe("a witness as a trace", () => {
 	});
 
 	it.each([
-		// The window is under the page-table lock.
-		["a-third-thread", "legacy-2.6.32"],
-		["g", "legacy-2.6.32"],
-		["c-missing-change-pte", "legacy-2.6.32"],
 		// The device's store is between the copy of the data and the new PTE: one moment to a trace.
 		["n3", "wrapped"],
+		["n3", "flag"],
+		["n3", "fix:writeProtectStep=false"],
+		["n3", "fix:reuseInWindow=true"],
 	])("%s under %s cannot be told", (scenario, strategy) => {
 		expect(() => exported(scenario, strategy)).toThrow(/cannot be/);
 	});
