@@ -56,7 +56,7 @@ code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}dl{display:grid;gr
 footer{padding-top:1.5rem;padding-bottom:2rem;color:var(--dim);font-size:.85rem}
 fieldset{border:1px solid var(--edge);border-radius:.5rem;margin:.75rem 0;min-width:0}textarea{width:100%;font:.85rem ui-monospace,monospace;color:var(--fg);background:var(--bg);border:1px solid var(--edge)}
 .costs{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.35rem .9rem}.costs label{display:flex;justify-content:space-between;gap:.5rem;font-size:.875rem}.costs input{width:7rem}
-#drop{margin:1rem 0}#drop.over{outline:3px solid var(--accent)}#problem{white-space:pre-wrap;overflow-wrap:anywhere;color:var(--bad)}input[type=file],select{max-width:100%}
+#drop{margin:1rem 0}#drop.over{outline:3px solid var(--accent)}#problem{white-space:pre-wrap;overflow-wrap:anywhere;color:var(--bad)}input[type=file],select{max-width:100%}fieldset,label{min-width:0;max-width:100%}
 [hidden]{display:none!important}
-@media(max-width:40rem){.bars .row{grid-template-columns:1fr 4rem}.bars .name{grid-column:1/-1;text-align:left;margin-bottom:-.25rem}dl{grid-template-columns:1fr}dt{margin-top:.35rem}.plot,.xaxis{padding-left:2.7rem}.ymax,.ymin{width:2.4rem}}
+@media(max-width:40rem){.bars .row{grid-template-columns:1fr 4rem}.bars .name{grid-column:1/-1;text-align:left;margin-bottom:-.25rem}dl{grid-template-columns:minmax(0,1fr)}dt{margin-top:.35rem;overflow-wrap:anywhere}.plot,.xaxis{padding-left:2.7rem}.ymax,.ymin{width:2.4rem}}
 @media print{:root{${LIGHT}}body{font-size:10pt}.tools,nav,.skip,header button{display:none}.scroll{overflow:visible}figure,table{break-inside:avoid}*{print-color-adjust:exact}}`;
