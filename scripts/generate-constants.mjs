@@ -49,6 +49,14 @@ function operationTables({ OPERATION_BY_CODE }, { FIRST_OBSERVATION }) {
 	].join("");
 }
 
+/** Kinds of operations by the code of their records; 255: none. Most have the kind's name. */
+function kindTable({ OPERATION_BY_CODE }, { FIRST_OBSERVATION }, { OPERATION_KINDS, KINDS_OF_RECORDS }) {
+	const names = new Map(OPERATION_KINDS.map((kind, index) => [camel(kind), index]));
+	for (const [record, kind] of Object.entries(KINDS_OF_RECORDS)) names.set(record, OPERATION_KINDS.indexOf(kind));
+	const kinds = Array.from({ length: FIRST_OBSERVATION }, (_, code) => names.get(OPERATION_BY_CODE[code]?.name) ?? 255);
+	return `/** The kind of an operation by the code of its record; 255: it has no step table. */\n${bytes("KIND_OF", kinds)}`;
+}
+
 function generate({ counters, kinds, operations, steps, boundary, state, coherence }) {
 	const { COUNTER_PATHS, SITES } = counters;
 	const site = COUNTER_PATHS.filter((path) => path.startsWith(`bySite.${SITES[0]}.`)).map((path) => path.split(".")[2]);
@@ -108,6 +116,7 @@ function generate({ counters, kinds, operations, steps, boundary, state, coheren
 		enumeration("EntryKind", state.EntryKind),
 		enumeration("EntryFlag", state.EntryFlag),
 		operationTables(operations, kinds),
+		kindTable(operations, kinds, steps),
 	].join("");
 }
 

@@ -25,6 +25,9 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
+/** Records that are an operation of another name. @public: scripts/generate-constants.mjs reads it. */
+export const KINDS_OF_RECORDS = { thpCollapsed: "thp-collapse" } as const satisfies Record<string, OperationKind>;
+
 /**
  * One step. What each does is said once, in src/model/steps.ts and assembly/steps.ts.
  * - range-start / range-end: the notifier bracket; `kvm: false` where KVM returns from both at once (Glisse's flag).
