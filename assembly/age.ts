@@ -1,12 +1,14 @@
 // Ageing: clear_flush_young, clear_young and test_young of the notifiers (kernel.md 3.5).
+
+import { countLock } from "./bracket";
 import { count, countAll, siteCounter } from "./counters";
 import { Counter, Site, SiteCounter, Young } from "./generated/constants";
+import { flushGuest } from "./guestflush";
 import { eptAd } from "./kvmhost";
 import { Bit, NODE_ENTRIES, SpteBit } from "./layout";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { collect, Hit, hitAt, hitCount, runAt } from "./slots";
 import { countPresent, isHugeLeaf } from "./spte";
-import { countLock, flushGuest } from "./steps";
 import { Mm, rootOf, strategies } from "./world";
 
 /** `how`: a Young. With A/D bits A is cleared, without them the SPTE becomes an access-track one. */

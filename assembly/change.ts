@@ -7,11 +7,11 @@ import { Counter, Kind, OpFlag } from "./generated/constants";
 import { emptyThreads } from "./host";
 import { isHuge, makeHuge, splitEdges, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, NODE_ENTRIES, PAGE_LIMIT, PteBit, PteEntry, TlbBit } from "./layout";
+import { Operation } from "./operation";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { canProtect, changePte, clearPteAt, frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { applySite, decideSite, Extent, stripPtes } from "./sites";
-import { Operation } from "./steps";
 import { stripBit } from "./tlb";
 import { exists, firstVcpu, Mm, mmOf, strategies, tlbOf } from "./world";
 

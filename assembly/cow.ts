@@ -3,8 +3,9 @@ import { countAll } from "./counters";
 import { Counter, Kind } from "./generated/constants";
 import { isHuge, splitFirst } from "./huge";
 import { Bit, NODE_ENTRIES } from "./layout";
+import { wholeOperation } from "./operation";
 import { frameOf, mustCopy, pteOf, reusePage } from "./primary";
-import { begin, commit, end, wholeOperation } from "./steps";
+import { begin, commit, end } from "./steps";
 import { Mm } from "./world";
 
 /** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */

@@ -3,6 +3,18 @@
 import { sameContent, writeContent, writeContentAll } from "./contents";
 import { count, countAll } from "./counters";
 import { breakOrReuse } from "./cow";
+import {
+	Device,
+	DeviceState,
+	deviceState,
+	dropFromTable,
+	dropFromTlb,
+	entriesOf,
+	isBracketed,
+	placeOf,
+	putFirst,
+	tlbBytes,
+} from "./device";
 import { isMapped } from "./entries";
 import { Effect, primaryEffect } from "./fault";
 import { FrameBit, keepFreed, pin, settleFreed, unpin, wordOf } from "./frames";
@@ -10,7 +22,7 @@ import { AgentKind, Counter, DeviceKind, Hint, MAX_DEVICE_TLB, Rule } from "./ge
 import { reserve } from "./heap";
 import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT } from "./layout";
 import { canReuseFrames, checking, tooPermissive } from "./oracle";
-import { findRecord, leafEnd, leafOf, makeRecord, makeRoot, nextPresent, Root, recordIn } from "./pagetable";
+import { findRecord, leafEnd, leafOf, makeRecord, makeRoot, nextPresent, recordIn } from "./pagetable";
 import { frameOf, presentAfterFault, pteOf, writingAllowed } from "./primary";
 import { permits } from "./spte";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
@@ -18,41 +30,12 @@ import { violate } from "./violations";
 import { openWindows, quiescent } from "./windows";
 import { exists, Mm, strategies } from "./world";
 
-/** A device on one mm. Behind it a DeviceState for each strategy. */
-@unmanaged
-export class Device {
-	/** Its range: an SVA device has the whole mm. */
-	first: u64;
-	end: u64;
-	id: u32;
-	kind: u32;
-	mm: Mm;
-	/** In order of attachment. */
-	next: Device;
-	/** Entries of an SVA device's TLB. */
-	capacity: u32;
-	/** A mirror's table, one word for each strategy; the pages pinned, one word. */
-	table: Root;
-	/** TLBs of all strategies: pages (u64), then entries (u32), each most recently used first. */
-	tlbs: usize;
-}
-
-@unmanaged
-export class DeviceState {
-	/** Of the access that waits; NO_PAGE: none does. */
-	pendingPage: u64;
-	pendingWrite: bool;
-	/** The interval's: raised at the end of each invalidation that meets it, and how many are in progress. */
-	seq: u32;
-	inProgress: u32;
-	snapshot: u32;
-	/** Entries in the TLB. */
-	used: u32;
-}
-
 const devices = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+
 export let firstDevice: Device = changetype<Device>(0);
+
 let lastDevice: Device = changetype<Device>(0);
+
 /** Accesses that wait, under all strategies. */
 let waiting: u32 = 0;
 
@@ -65,20 +48,8 @@ export function resetDevices(): void {
 
 // @ts-ignore: decorator
 @inline
-export function deviceState(device: Device, strategy: u32): DeviceState {
-	return changetype<DeviceState>(changetype<usize>(device) + offsetof<Device>() + <usize>strategy * offsetof<DeviceState>());
-}
-
-// @ts-ignore: decorator
-@inline
 function keyOf(mm: Mm, id: u32): u64 {
 	return ((<u64>mm.id) << 32) | id;
-}
-
-// @ts-ignore: decorator
-@inline
-function meets(device: Device, page: u64, pages: u64): bool {
-	return page < device.end && page + pages > device.first;
 }
 
 export function attach(mm: Mm, id: u32, kind: u32, page: u64, pages: u64, entries: u64): void {
@@ -158,89 +129,10 @@ export function detachAll(mm: Mm): void {
 	}
 }
 
-// A device TLB: pages, then entries, the most recently used first.
-// @ts-ignore: decorator
-@inline
-function tlbBytes(device: Device): usize {
-	return <usize>device.capacity * 12;
-}
-
-// @ts-ignore: decorator
-@inline
-function pagesOf(device: Device, strategy: u32): usize {
-	return device.tlbs + <usize>strategy * tlbBytes(device);
-}
-
-// @ts-ignore: decorator
-@inline
-function entriesOf(device: Device, strategy: u32): usize {
-	return pagesOf(device, strategy) + ((<usize>device.capacity) << 3);
-}
-
-/** Place of a page; `used` where it is not there. */
-function placeOf(device: Device, strategy: u32, page: u64): u32 {
-	const used = deviceState(device, strategy).used;
-	const pages = pagesOf(device, strategy);
-	let place: u32 = 0;
-	while (place < used && load<u64>(pages + ((<usize>place) << 3)) != page) place++;
-	return place;
-}
-
-/** Put a page first; a TLB that is full loses its last. */
-function putFirst(device: Device, strategy: u32, page: u64, entry: u32): void {
-	const state = deviceState(device, strategy);
-	let place = placeOf(device, strategy, page);
-	if (place == state.used) {
-		if (state.used < device.capacity) state.used++;
-		else place--;
-	}
-	const pages = pagesOf(device, strategy);
-	const entries = entriesOf(device, strategy);
-	memory.copy(pages + 8, pages, (<usize>place) << 3);
-	memory.copy(entries + 4, entries, (<usize>place) << 2);
-	store<u64>(pages, page);
-	store<u32>(entries, entry);
-}
-
-/** Drop the entries of [page, end). */
-function dropFromTlb(device: Device, strategy: u32, page: u64, end: u64): void {
-	const state = deviceState(device, strategy);
-	const pages = pagesOf(device, strategy);
-	const entries = entriesOf(device, strategy);
-	let kept: usize = 0;
-	for (let at: usize = 0; at < <usize>state.used; at++) {
-		const known = load<u64>(pages + (at << 3));
-		if (known >= page && known < end) continue;
-		store<u64>(pages + (kept << 3), known);
-		store<u32>(entries + (kept << 2), load<u32>(entries + (at << 2)));
-		kept++;
-	}
-	state.used = <u32>kept;
-}
-
-function dropFromTable(device: Device, strategy: u32, page: u64, end: u64): void {
-	const table = device.table;
-	const first = max<u64>(page, device.first);
-	const last = min<u64>(end, device.end);
-	for (let at = nextPresent(table, first, last); at < last; at = nextPresent(table, at, last)) {
-		const next = leafEnd(at, last);
-		let word = recordIn(table, leafOf(table, at), at) + ((<usize>strategy) << 2);
-		for (; at < next; at++) {
-			store<u32>(word, 0);
-			word += (<usize>table.words) << 2;
-		}
-	}
-}
-
 /** range_start or an invalidation reaches a mirror: its entries of the range go. */
 function invalidateMirror(device: Device, strategy: u32, page: u64, pages: u64): void {
 	count(strategy, Counter.device_mirrorInvalidations);
 	dropFromTable(device, strategy, page, page + pages);
-}
-
-/** Whether a bracket over a range reaches the device: a mirror whose interval it meets. */
-export function isBracketed(device: Device, mm: Mm, page: u64, pages: u64): bool {
-	return device.kind == DeviceKind.mirror && device.mm == mm && meets(device, page, pages);
 }
 
 /** Faults on the mirror wait from here until `mirrorEnd`. */

@@ -20,9 +20,9 @@ import {
 import { Kind } from "./generated/constants";
 import { isHuge, splitFirst, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, NODE_ENTRIES, PteBit, PteEntry } from "./layout";
+import { Operation } from "./operation";
 import { findRecord, leafEnd, leafOf, makeRecord, nextPresent, recordIn } from "./pagetable";
 import { dropWord, entryOf, frameOf, pteOf, setPte, writingAllowed } from "./primary";
-import { Operation } from "./steps";
 import { addSwapEntry, cachedCopy, dropUnusedCache, movePlace, placeOf, swapOut, swapPage } from "./swap";
 import { Mm } from "./world";
 

@@ -1,30 +1,30 @@
 // Accesses by a guest that leave the TLB: the EPT-violation cycle with its sequence and retry rule (kernel.md 3.3, 3.6; model.md section 3).
 // The host's side of a fault happens once, in `primaryEffect` and its like; KVM's side once for each strategy.
-import { writeContent } from "./contents";
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { faultIn } from "./entries";
 import { countExitAt, countRefault } from "./exits";
 import { fixFast } from "./fast";
-import { isShared } from "./frames";
-import { Access, Cause, Counter, FaultFlag, Hint, SiteCounter } from "./generated/constants";
-import { isHuge, populateHuge, setLeaf } from "./huge";
+import { Access, Cause, Counter, SiteCounter } from "./generated/constants";
+import { emptyTlb } from "./guestflush";
+import { setLeaf } from "./huge";
 import { legacyMmu } from "./kvmhost";
-import { Bit, NO_PAGE, PteEntry, TARGET_MASK } from "./layout";
+import { Bit, NO_PAGE, PteEntry } from "./layout";
 import { logExit, logging } from "./log";
-import { holdGup, observe, suspect, suspectOne } from "./oracle";
+import { suspect } from "./oracle";
 import { makeRecord } from "./pagetable";
 import { prefetch } from "./prefetch";
-import { entryOf, frameOf, populateNone, presentAfterFault, pteOf, writingAllowed } from "./primary";
+import { entryOf, presentAfterFault, pteOf, writingAllowed } from "./primary";
+import { ownCowAware } from "./programs";
 import { hvaOf, isReadOnly } from "./slots";
-import { absent, causeOf, isUsable, permits, siteOf, touch } from "./spte";
-import { emptyTlb, ownCowAware } from "./steps";
+import { absent, causeOf, isUsable, permits, siteOf } from "./spte";
 import { translate } from "./walk";
 import { openWindows } from "./windows";
-import { allStrategies, exists, firstVcpu, Mm, rootOf, strategies, Vcpu, Vm, vcpuState, vmState } from "./world";
+import { allStrategies, exists, firstVcpu, Mm, Vcpu, Vm, vcpuState, vmState } from "./world";
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
+
 /** vCPUs that wait for a migration. */
 let waitingAccesses: u32 = 0;
 
@@ -55,7 +55,7 @@ function accessOffset(access: u32): i32 {
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`. `spte`: of the address space that faulted; `spte0`: of address space 0.
  */
-function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, access: u32): void {
+export function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn: u64, access: u32): void {
 	const state = vcpuState(vcpu, strategy);
 	if (state.flushRequested) emptyTlb(vcpu, strategy);
 	state.flushRequested = false;
@@ -84,14 +84,14 @@ function inHull(vm: Vm, strategy: u32, page: u64): bool {
 }
 
 /** Whether and why a fault is stale (mmu_invalidate_retry_hva): a retry cause, or firstTouch, which is none. */
-function staleBecause(vm: Vm, strategy: u32, page: u64, snapshot: u32, ownCow: bool): u32 {
+export function staleBecause(vm: Vm, strategy: u32, page: u64, snapshot: u32, ownCow: bool): u32 {
 	if (inHull(vm, strategy, page)) return Cause.retryInProgress;
 	if (vmState(vm, strategy).seq == snapshot) return Cause.firstTouch;
 	return ownCow ? Cause.retryAfterCow : Cause.retryOther;
 }
 
 /** `at`: the SPTE of address space 0, off which the class of the fault that follows is read (see countExit). */
-function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): void {
+export function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): void {
 	count(strategy, Counter.vmexitsRetried);
 	if ((load<u32>(at) & Bit.present) == 0) store<u32>(at, absent(cause, 0));
 	const state = vcpuState(vcpu, strategy);
@@ -102,7 +102,7 @@ function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u32): vo
 }
 
 /** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
-function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): void {
+export function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gfn: u64, page: u64, pte: u32): void {
 	count(strategy, Counter.vmexitsFixed);
 	vcpuState(vcpu, strategy).loop = NO_PAGE;
 	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
@@ -113,14 +113,14 @@ function install(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: usize, gf
 
 // @ts-ignore: decorator
 @inline
-function keptReadOnly(mm: Mm, strategy: u32, page: u64): bool {
+export function keptReadOnly(mm: Mm, strategy: u32, page: u64): bool {
 	return ((openWindows(mm, page) >> strategy) & 1) != 0;
 }
 
 /** Step 7 is under mmu_lock: the TDP MMU takes it for reading, the legacy MMU for writing, and then finds out whether the fault is stale. */
 // @ts-ignore: decorator
 @inline
-function lockForFault(strategy: u32): void {
+export function lockForFault(strategy: u32): void {
 	if (legacyMmu) count(strategy, Counter.mmuLockWrite);
 }
 
@@ -321,130 +321,4 @@ export function resolveAllPending(): void {
 			if (page == NO_PAGE || !(inHull(vcpu.vm, strategy, page) || waits || migrates)) resolvePending(vcpu, strategy);
 		}
 	}
-}
-
-/** The oracle's part of an access that does not go through a TLB. */
-function see(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, frame: u32, write: bool): void {
-	if (((suspect >> strategy) & 1) != 0) observe(vcpu, strategy, addressSpace, gfn, frame, write);
-	else if (write) writeContent(frame, strategy);
-}
-
-/** kvm_page_fault of a capture without an access log: one attempt begins. */
-export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, flags: u64): void {
-	const vm = vcpu.vm;
-	const write = isWrite(access);
-	vcpu.flights++;
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).inFlight = false;
-	holdGup(vcpu, 0);
-	const page = hvaOf(vm, addressSpace, gfn);
-	if (page == NO_PAGE) {
-		countAll(write ? Counter.mmio_write : Counter.mmio_read);
-		return;
-	}
-	const record = makeRecord(rootOf(vm, addressSpace), gfn);
-	const record0 = makeRecord(vm.root0, gfn);
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		const at = record + ((<usize>strategy) << 2);
-		const spte = load<u32>(at);
-		let passes = permits(spte, write);
-		if (!passes) {
-			countExit(vcpu, strategy, spte, load<u32>(record0 + ((<usize>strategy) << 2)), gfn, access);
-			passes = fixFast(vcpu, strategy, addressSpace, record, gfn, write);
-		}
-		if (passes) {
-			store<u32>(at, touch(load<u32>(at), write));
-			see(vcpu, strategy, addressSpace, gfn, frameOf(spte), write);
-		} else {
-			const state = vcpuState(vcpu, strategy);
-			state.inFlight = true;
-			state.ownCow = false;
-			state.snapshot = vmState(vm, strategy).seq;
-		}
-	}
-	if (write && isReadOnly(vm, addressSpace, gfn)) return;
-	if ((flags & FaultFlag.huge) != 0) populateHuge(vm.mm, page);
-	else if ((pteOf(vm.mm, page) & Bit.present) == 0 && entryOf(vm.mm, page) != PteEntry.migration)
-		populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
-	const pte = pteOf(vm.mm, page);
-	if (permits(pte, write)) holdGup(vcpu, pte);
-}
-
-/** The fault in flight has made a copy itself. */
-export function noteOwnCow(vcpu: Vcpu): void {
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).ownCow = true;
-}
-
-/** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
-export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, flags: u64): void {
-	const vm = vcpu.vm;
-	const mm = vm.mm;
-	const write = isWrite(access);
-	const derive = (flags & FaultFlag.deriveCopy) != 0;
-	const page = hvaOf(vm, addressSpace, gfn);
-	const emulated = write && isReadOnly(vm, addressSpace, gfn);
-	let gup = (flags & FaultFlag.lateSnapshot) != 0 ? 0 : vcpu.gup;
-	let copied = false;
-	if (page != NO_PAGE && !emulated) {
-		if ((flags & FaultFlag.huge) != 0) populateHuge(mm, page);
-		else if ((pteOf(mm, page) & Bit.present) == 0) populateNone(mm, page, write, false);
-		const pte = pteOf(mm, page);
-		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte)))) {
-			for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
-			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
-			gup = 0;
-		}
-		if (isHuge(mm, page)) gup = 0;
-	}
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		const state = vcpuState(vcpu, strategy);
-		const inFlight = state.inFlight;
-		state.inFlight = false;
-		if (!inFlight || page == NO_PAGE) continue;
-		if (emulated) count(strategy, Counter.vmexitsEmulated);
-		else {
-			if (copied && ((ownCowAware >> strategy) & 1) != 0) state.snapshot += vmState(vm, strategy).seq - state.retrySnapshot;
-			if ((flags & FaultFlag.lateSnapshot) != 0) state.snapshot = vmState(vm, strategy).seq;
-			finishFault(vcpu, strategy, addressSpace, gfn, page, access, copied || state.ownCow, state.ownCow ? 0 : gup);
-		}
-	}
-	holdGup(vcpu, 0);
-}
-
-/**
- * What a fault installs that nobody has told to retry: the page as it is mapped now, or what gup found at its begin if that is another by now, or had
- * the right to write that is gone. Under a safe strategy `seq` or a bracket tells it (litmus e and i).
- */
-function resultOfGup(strategy: u32, gup: u32, now: u32): u32 {
-	if (gup == 0 || (((gup ^ now) & TARGET_MASK) == 0 && (gup & ~now & Bit.writable) == 0)) return now;
-	suspectOne(strategy);
-	return gup;
-}
-
-function finishFault(vcpu: Vcpu, strategy: u32, addressSpace: u32, gfn: u64, page: u64, access: u32, ownCow: bool, gup: u32): void {
-	const vm = vcpu.vm;
-	const write = isWrite(access);
-	const record = makeRecord(rootOf(vm, addressSpace), gfn);
-	const at = record + ((<usize>strategy) << 2);
-	let pte = pteOf(vm.mm, page);
-	lockForFault(strategy);
-	let stale = staleBecause(vm, strategy, page, vcpuState(vcpu, strategy).snapshot, ownCow);
-	if (stale == Cause.firstTouch) {
-		pte = resultOfGup(strategy, gup, pte);
-		if (keptReadOnly(vm.mm, strategy, page)) pte &= ~(<u32>Bit.writable);
-		const need: u32 = write ? Bit.present | Bit.writable : Bit.present;
-		if ((pte & need) != need) stale = Cause.retryOther;
-	}
-	if (stale != Cause.firstTouch) {
-		retried(vcpu, strategy, makeRecord(vm.root0, gfn) + ((<usize>strategy) << 2), gfn, stale);
-		return;
-	}
-	const spte = load<u32>(at);
-	// The frame is the PTE's and the rights suffice: another vCPU was first.
-	if (permits(spte, write) && frameOf(spte) == frameOf(pte)) {
-		count(strategy, Counter.vmexitsSpurious);
-		store<u32>(at, touch(spte, write));
-		return;
-	}
-	install(vcpu, strategy, addressSpace, record, gfn, page, pte);
-	see(vcpu, strategy, addressSpace, gfn, frameOf(pte), write);
 }

@@ -3,21 +3,18 @@ import { count } from "./counters";
 import { faultIn, faultInRange } from "./entries";
 import { allocate } from "./frames";
 import { Cause, Counter, Kind } from "./generated/constants";
+import { dropFromVcpus, flushGuest, flushGuestRange, flushVcpus, NO_SITE } from "./guestflush";
 import { legacyMmu } from "./kvmhost";
 import { Bit, FRAME_MASK, HUGE_LEAVES, NO_PAGE, NODE_ENTRIES } from "./layout";
+import { openOperation, wholeOperation } from "./operation";
 import { noteChangedPage } from "./oracle";
 import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { pteOf, setPte, writingAllowed } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
 import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
-import { begin, closeOperation, commit, dropFromVcpus, end, flushVcpus, openOperation, wholeOperation } from "./steps";
+import { begin, closeOperation, commit, end } from "./steps";
 import { rangedFlush } from "./tlb";
 import { Mm, rootOf, Vcpu, Vm } from "./world";
-
-/** Of a zap that no call site made. */
-// @ts-ignore: decorator
-@inline
-const NO_SITE: u32 = 0xffff_ffff;
 
 // @ts-ignore: decorator
 @inline
@@ -120,7 +117,7 @@ export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: us
 function replaceLeaf(vcpu: Vcpu, strategy: u32, gfn: u64, old: u32, pte: u32, sameLevel: bool): bool {
 	count(strategy, (old & Bit.present) == 0 ? Counter.spteInstalled : Counter.spteChanged);
 	if (!sameLevel || (old & Bit.present) == 0 || ((old ^ pte) & FRAME_MASK) == 0) return false;
-	if (legacyMmu) flushAll(vcpu.vm, strategy);
+	if (legacyMmu) flushGuest(vcpu.vm, strategy, NO_SITE);
 	else noteChangedPage(vcpu, strategy, gfn);
 	return true;
 }
@@ -169,14 +166,8 @@ function hasMoved(root: Root, leaf: usize, strategy: u32, ptes: usize): bool {
 	return false;
 }
 
-function flushAll(vm: Vm, strategy: u32): void {
-	count(strategy, Counter.flush_guestTlb);
-	flushVcpus(vm, strategy);
-}
-
 /** For the 2 MiB from `first` on. */
 function flush(vm: Vm, strategy: u32, addressSpace: u32, first: u64): void {
-	count(strategy, Counter.flush_guestTlb);
 	if (rangedFlush) dropFromVcpus(vm, strategy, addressSpace, first, first + NODE_ENTRIES);
-	else flushVcpus(vm, strategy);
+	flushGuestRange(vm, strategy, NO_SITE);
 }

@@ -1,5 +1,7 @@
 // What the host calls: src/engine/engine.ts. No export has default parameters (plain WebAssembly callers would trap); addresses come back
 // signed.
+
+import { argument } from "./arguments";
 import { resetCounters, settle } from "./counters";
 import { crc32c } from "./crc32c";
 import { openBlock, payload, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
@@ -12,12 +14,13 @@ import { resetHeap } from "./heap";
 import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
-import { argument, resetOperations } from "./operations";
+import { reserveWhole } from "./operation";
+import { resetOperations } from "./operations";
 import { resetOracle } from "./oracle";
+import { reservePrograms, startPrograms } from "./programs";
 import { setPsc } from "./psc";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
-import { reservePrograms, startSteps } from "./steps";
 import { resetSwap } from "./swap";
 import { machineWords, setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
@@ -64,7 +67,8 @@ export function machine(): usize {
 export function start(): void {
 	setPsc();
 	setGeometry();
-	startSteps();
+	startPrograms();
+	reserveWhole();
 }
 
 /** Where a block's payload of `bytes` goes. */

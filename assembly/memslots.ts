@@ -1,9 +1,12 @@
 // Memslots that come, move, change and go, and the dirty log (KVM_SET_USER_MEMORY_REGION and KVM_GET_DIRTY_LOG; kernel.md 3.1, 3.6;
 // model.md section 3, rule 7). What the kernel refuses (another hva, size or read-only flag for a slot that is there) is a deletion and a
 // new slot.
+
+import { countLock } from "./bracket";
 import { count, countAll, countBy, siteCounter } from "./counters";
 import { noteZap } from "./exits";
 import { Cause, Counter, Site, SiteCounter } from "./generated/constants";
+import { flushGuest, flushVcpus } from "./guestflush";
 import { isHuge } from "./huge";
 import { legacyMmu, pml } from "./kvmhost";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT, SpteBit } from "./layout";
@@ -12,7 +15,6 @@ import { suspectAll } from "./oracle";
 import { leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { addSlot, hugeStart, hvaOf, numberedSlot, removeSlot, Slot } from "./slots";
 import { dropLeafTable, dropLeafTables, hasLeafTable, isDirty, isHugeLeaf, splitHugeLeaf, zap, zapRange } from "./spte";
-import { countLock, flushGuest, flushVcpus } from "./steps";
 import { exists, rootOf, strategies, Vm } from "./world";
 
 /** kvm_mmu_zap_all_fast: every SPTE of the VM and its leaf tables. The vCPUs get new roots, without a flush of their own. */

@@ -1,5 +1,7 @@
 // The event loop: the records of a block in order. An access that hits every strategy's TLB with enough rights is done here; everything else
 // is a call away.
+
+import { argument, code } from "./arguments";
 import { addFastAccesses, countAllBy, fastMisses } from "./counters";
 import { agentAt, argumentAt, argumentEnd, events, opAt, opWide, pageAt, payload } from "./decode";
 import { setPassed } from "./exits";
@@ -8,7 +10,7 @@ import { guestAccess, WRITES } from "./fault";
 import { AGENT_SHIFT, Code, Counter, Failure, Hint, OPERATION, Stop } from "./generated/constants";
 import { Bit, TlbBit } from "./layout";
 import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
-import { access, argument, code, operate } from "./operations";
+import { access, operate } from "./operations";
 import { suspect } from "./oracle";
 import { anyHuge, hitsHuge, hitsWide, l1Bytes, l1Shape } from "./tlb";
 import { judge, touch } from "./touch";

@@ -6,10 +6,11 @@ import { allocate, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { isHuge, makeHuge, splitFirst } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit } from "./layout";
+import { Operation, wholeOperation } from "./operation";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, makeRecord, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
-import { begin, commit, end, Operation, wholeOperation } from "./steps";
+import { begin, commit, end } from "./steps";
 import { Mm } from "./world";
 
 /** Which steps under the lock run: those of a change, the flush of one that is put back, or set-pte alone where nothing was mapped. */
@@ -36,7 +37,7 @@ export function decideSite(op: Operation): Extent {
 			return op.pages == 0 ? Extent.none : insertMigrated(mm, op.page);
 		case Kind.mkclean:
 			// Only where a PTE loses something there is a flush (1.12).
-			return anyWith(op, Bit.writable | PteBit.dirty) ? Extent.all : Extent.none;
+			return withBits(op, Bit.writable | PteBit.dirty, false) ? Extent.all : Extent.none;
 		case Kind.hugeCow:
 			return copiesHuge(mm, op.page) ? Extent.all : Extent.none;
 		case Kind.mremap:
@@ -63,19 +64,30 @@ function insertMigrated(mm: Mm, page: u64): Extent {
 	return present ? Extent.all : Extent.appeared;
 }
 
-function anyWith(op: Operation, bits: u32): bool {
+/** Whether any PTE of the range that is there has one of some bits; to `strip` them, each that has any loses them. */
+function withBits(op: Operation, bits: u32, strip: bool): bool {
 	const table = op.mm.ptes;
 	const last = rangeEnd(op.page, op.pages);
+	let any = false;
 	for (let at = nextPresent(table, op.page, last); at < last; at = nextPresent(table, at, last)) {
 		const next = leafEnd(at, last);
 		let word = recordIn(table, leafOf(table, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if (isMapped(pte) && (pte & bits) != 0) return true;
+			if (isMapped(pte) && (pte & bits) != 0) {
+				if (!strip) return true;
+				store<u32>(word, pte & ~bits);
+				any = true;
+			}
 			word += 4;
 		}
 	}
-	return false;
+	return any;
+}
+
+/** Every PTE of a range that is there loses some bits. */
+export function stripPtes(op: Operation, bits: u32): void {
+	withBits(op, bits, true);
 }
 
 /** do_huge_pmd_wp_page until 5.7: a read-only huge page is copied as a whole, but not the huge zero page (1.15). */
@@ -189,21 +201,6 @@ function moveRange(mm: Mm, page: u64, last: u64, to: u64): void {
 	setVmaReadOnly(table, to, to + (last - page), !allowed);
 	setVmaReadOnly(table, page, last, false);
 	comparePages(mm, to, last - page);
-}
-
-/** Every PTE of a range that is there loses some bits. */
-export function stripPtes(op: Operation, bits: u32): void {
-	const table = op.mm.ptes;
-	const last = rangeEnd(op.page, op.pages);
-	for (let at = nextPresent(table, op.page, last); at < last; at = nextPresent(table, at, last)) {
-		const next = leafEnd(at, last);
-		let word = recordIn(table, leafOf(table, at), at);
-		for (; at < next; at++) {
-			const pte = load<u32>(word);
-			if (isMapped(pte)) store<u32>(word, pte & ~bits);
-			word += 4;
-		}
-	}
 }
 
 /** A target beyond what a page table can hold. */

@@ -4,8 +4,8 @@ import { writeContent } from "./contents";
 import { count } from "./counters";
 import { Counter } from "./generated/constants";
 import { Bit } from "./layout";
+import { Operation } from "./operation";
 import { frameOf, pteOf } from "./primary";
-import { Operation } from "./steps";
 import { exists, Mm } from "./world";
 
 /** In order of their commits. */

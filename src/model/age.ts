@@ -1,8 +1,8 @@
 // Ageing: clear_flush_young, clear_young and test_young of the notifiers (kernel.md 3.5).
 import { Young } from "../trace/kinds.js";
+import { presentSptes } from "./bracket.js";
 import type { Mm } from "./mm.js";
 import { clearAccessed } from "./spte.js";
-import { presentSptes } from "./steps.js";
 import type { Vm } from "./vm.js";
 import type { World } from "./world.js";
 

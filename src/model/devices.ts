@@ -1,12 +1,13 @@
 // The secondary MMUs other than KVM (kernel.md 4): device TLBs over the CPU's page table (SVA), mirrors with an interval notifier of their own, and
 // devices for which pages are pinned. What the steps of an operation do to them is here too.
 import { DeviceKind, MAX_DEVICE_TLB } from "../trace/kinds.js";
+import { breakOrReuse } from "./cow.js";
 import { mappedPte } from "./entries.js";
-import { breakOrReuse, presentAfterFault, primaryEffect } from "./fault.js";
+import { presentAfterFault, primaryEffect } from "./fault.js";
 import type { Frame } from "./frames.js";
 import type { Mm, Pte } from "./mm.js";
+import type { Operation } from "./operation.js";
 import { tooPermissive } from "./oracle.js";
-import type { Operation } from "./steps.js";
 import { quiescent, windowOpen } from "./windows.js";
 import type { World } from "./world.js";
 

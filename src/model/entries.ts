@@ -2,7 +2,7 @@
 import type { Frame } from "./frames.js";
 import { splitFirst } from "./huge.js";
 import { type Entry, HUGE_PAGES, type Mm, type Pte } from "./mm.js";
-import { type Operation, openOperation, type PrimaryChange } from "./steps.js";
+import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import type { World } from "./world.js";
 
 /** A fault on an entry makes it present again; on one of a huge PMD, all of it. A migration that is in progress is over by then. */

@@ -1,21 +1,20 @@
 // One access by a guest: translation, and where it fails the EPT-violation cycle (kernel.md 3.3, 3.6; model.md section 3).
-import { Access, FaultFlag, Hint, type VmexitCause } from "../trace/kinds.js";
+import { Access, type VmexitCause } from "../trace/kinds.js";
+import { breakOrReuse } from "./cow.js";
 import { faultIn } from "./entries.js";
 import { fixFast } from "./fast.js";
-import type { Frame } from "./frames.js";
-import { populateHuge, setLeaf, splitFirst } from "./huge.js";
+import { setLeaf } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
-import { observe } from "./oracle.js";
 import { prefetch } from "./prefetch.js";
-import { isUsable, permits, touch } from "./spte.js";
-import { beginOperation, commitOperation, endOperation, openOperation, type PrimaryChange } from "./steps.js";
+import { isUsable, permits } from "./spte.js";
 import type { RetryCause, Spte, Vm } from "./vm.js";
 import { translate } from "./walk.js";
 import { windowOpen } from "./windows.js";
-import type { Flight, Vcpu, Waiting, World } from "./world.js";
+import type { Vcpu, Waiting, World } from "./world.js";
 
 export const isWrite = (access: Access): boolean =>
 	access === Access.guestWrite || access === Access.hostWrite || access === Access.deviceWrite;
+
 const accessName = (access: Access): "read" | "write" | "fetch" =>
 	access === Access.guestWrite ? "write" : access === Access.guestFetch ? "fetch" : "read";
 
@@ -23,7 +22,7 @@ const accessName = (access: Access): "read" | "write" | "fetch" =>
  * Count one kvm_page_fault and say why it happened: by the SPTE of address space 0, since kvm_page_fault does not tell the address space. A fault
  * taken in SMM on a page that is mapped in address space 0 is `other`.
  */
-function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): void {
+export function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access): void {
 	const { vm } = vcpu;
 	if (vcpu.flushRequested) world.emptyTlb(vcpu);
 	vcpu.flushRequested = false;
@@ -48,19 +47,19 @@ function causeOf(world: World, spte: Spte, write: boolean): VmexitCause {
 	return write && !spte.writable ? "readOnlySpte" : "other";
 }
 
-/** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
 /** A fault is not stale for its own copy (10.2). */
 export const isOwnCowAware = (world: World): boolean =>
 	world.options.strategy.operations.cow.some((step) => step.step === "alloc-copy" && step.retry === "unless-own");
 
-function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): RetryCause | null {
+/** Whether and why the fault is stale (mmu_invalidate_retry_hva). */
+export function staleBecause(vm: Vm, page: number, snapshot: number, ownCow: boolean): RetryCause | null {
 	if (vm.inHull(page)) return "retryInProgress";
 	if (vm.seq === snapshot) return null;
 	return ownCow ? "retryAfterCow" : "retryOther";
 }
 
 /** Step 7 of the cycle: the SPTE gets the PTE's page, writable if the PTE is, at the host's mapping level. */
-function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
+export function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number, pte: Pick<Pte, "frame" | "writable">): void {
 	world.count("vmexitsFixed");
 	vcpu.loop = -1;
 	// What is kept write-protected for a notifier is read-only to KVM too (litmus c).
@@ -69,73 +68,15 @@ function install(world: World, vcpu: Vcpu, as: number, gfn: number, page: number
 }
 
 /** Step 7 is under mmu_lock: the TDP MMU takes it for reading, the legacy MMU for writing, and then finds out whether the fault is stale. */
-function lockForFault(world: World): void {
+export function lockForFault(world: World): void {
 	if (world.host.mmu === "legacy") world.lockForWrite(null);
 }
 
 /** handle_mm_fault on a page that is not present: an entry resolves; else a write gets a private page, a read the zero page, or what the VMM had put there (1.10). */
-function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
+export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
 	if (mm.entry(page) !== undefined) faultIn(world, mm, page, write);
 	else if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
 	else mm.set(page, world.frames.zeroPage, false);
-}
-
-/** Pinned while it was exclusive: nobody replaces it (kernel.md 1.4, 4). */
-export const isPinned = (frame: Frame | undefined): boolean => frame !== undefined && frame.pins > 0 && frame.exclusive;
-
-/** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
-function mustCopy(world: World, pte: Pte, hint: number): boolean {
-	const { frame } = pte;
-	// AnonExclusive and maybe pinned: never replaced (kernel.md 4).
-	if (isPinned(frame)) return false;
-	if (frame.zero || frame.kpage !== 0 || hint === Hint.copy) return true;
-	if (hint === Hint.reuse || frame.exclusive) return world.locked === frame.id && hint !== Hint.reuse;
-	if (world.locked === frame.id) return true;
-	return !world.options.copiesRecorded && frame.mapcount + frame.holds > 1;
-}
-
-/** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
-function reuse(world: World, mm: Mm, page: number): void {
-	world.count("cowReuses");
-	const pages = mm.isHuge(page) ? HUGE_PAGES : 1;
-	const first = pages === 1 ? page : page - (page % HUGE_PAGES);
-	for (let at = first; at < first + pages; at++) {
-		const pte = mm.get(at);
-		if (pte === undefined) continue;
-		pte.writable = true;
-		pte.dirty = true;
-		pte.frame.exclusive = true;
-	}
-}
-
-/** wp_page_copy as an operation: what becomes of the PTE. */
-export function cowChange(world: World, mm: Mm, page: number, unshare: boolean): PrimaryChange {
-	faultIn(world, mm, page, false);
-	const old = mm.get(page);
-	const source = old?.frame;
-	const fresh = world.frames.allocate(source);
-	if (unshare) world.count("cowCopies.unshare");
-	else if (source?.zero === true) world.count("cowCopies.zero");
-	else if (source !== undefined && source.kpage !== 0) {
-		world.count("cowCopies.ksm");
-		world.count("cowBreaks");
-	} else world.count("cowCopies.shared");
-	const writable = !unshare && mm.writingAllowed(page);
-	return { changes: true, frame: fresh, writable, old: source, apply: () => void mm.set(page, fresh, writable) };
-}
-
-/** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
-export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint: number): boolean {
-	if (!mustCopy(world, pte, hint)) {
-		reuse(world, mm, page);
-		return false;
-	}
-	splitFirst(world, mm, page);
-	const operation = openOperation("cow", mm, page, 1, () => cowChange(world, mm, page, false));
-	beginOperation(world, operation);
-	commitOperation(world, operation);
-	endOperation(world, operation);
-	return true;
 }
 
 /**
@@ -262,82 +203,4 @@ export function resolvePending(world: World, vcpu: Vcpu): void {
 	lockForFault(world);
 	if (vm.inHull(page)) world.retried(vcpu, gfn, "retryInProgress");
 	else installNow(world, vcpu, as, gfn, page);
-}
-
-/** kvm_page_fault of a capture without an access log: one attempt begins. */
-export function faultBegin(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, flags: number): void {
-	const { vm } = vcpu;
-	const page = vm.hva(as, gfn);
-	const write = isWrite(access);
-	vcpu.flight = null;
-	if (page === undefined) {
-		world.count(write ? "mmio.write" : "mmio.read");
-		return;
-	}
-	const spte = vm.root(as).entry(gfn);
-	if (!permits(world.host, spte, write)) {
-		countExit(world, vcpu, as, gfn, access);
-		if (!fixFast(world, vcpu, as, gfn, write)) vcpu.flight = { as, gfn, access, snapshot: vm.seq, ownCow: false, gup: null };
-	}
-	if (vcpu.flight === null && spte.frame !== null) {
-		touch(world.host, spte, write);
-		observe(world, vcpu, as, gfn, spte.frame, write);
-	}
-	if (write && vm.readOnly(as, gfn)) return;
-	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
-	else if (vm.mm.get(page) === undefined && vm.mm.entry(page)?.kind !== "migration")
-		populateNone(world, vm.mm, page, write, (flags & FaultFlag.filled) !== 0);
-	const pte = vm.mm.get(page);
-	if (vcpu.flight !== null && pte !== undefined && (!write || pte.writable)) vcpu.flight.gup = { frame: pte.frame, writable: pte.writable };
-}
-
-/**
- * What a fault installs that nobody has told to retry: the page as it is mapped now, or what gup found at its begin if that is another by now, or had
- * the right to write that is gone. Under a safe strategy `seq` or a bracket tells it (litmus e and i).
- */
-function resultOfGup(vm: Vm, page: number, { gup, ownCow }: Flight, now: Pte | undefined): Pick<Pte, "frame" | "writable"> | undefined {
-	if (gup === null || ownCow || vm.mm.isHuge(page)) return now;
-	return gup.frame !== now?.frame || (gup.writable && !now.writable) ? gup : now;
-}
-
-/** The end of the attempt: stale, or installed. Copies have their own records unless the capture has none (`derive`). */
-export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, access: Access, flags: number): void {
-	const derive = (flags & FaultFlag.deriveCopy) !== 0;
-	const { flight, vm } = vcpu;
-	vcpu.flight = null;
-	const page = vm.hva(as, gfn);
-	if (page === undefined) return;
-	const write = isWrite(access);
-	if (write && vm.readOnly(as, gfn)) {
-		if (flight !== null) world.count("vmexitsEmulated");
-		return;
-	}
-	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
-	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
-	const pte = vm.mm.get(page);
-	const breaks = write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero));
-	const before = vm.seq;
-	const copied = breaks && breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse);
-	if (flight === null) return;
-	if (copied && isOwnCowAware(world)) flight.snapshot += vm.seq - before;
-	lockForFault(world);
-	const late = (flags & FaultFlag.lateSnapshot) !== 0;
-	const stale = staleBecause(vm, page, late ? vm.seq : flight.snapshot, flight.ownCow || copied);
-	if (stale !== null) {
-		world.retried(vcpu, gfn, stale);
-		return;
-	}
-	const now = breaks || late ? vm.mm.get(page) : resultOfGup(vm, page, flight, vm.mm.get(page));
-	if (now === undefined || (write && (!now.writable || windowOpen(world, vm.mm, page)))) {
-		world.retried(vcpu, gfn, "retryOther");
-		return;
-	}
-	const spte = vm.root(as).entry(gfn);
-	if (spte.frame === now.frame && permits(world.host, spte, write)) {
-		world.count("vmexitsSpurious");
-		touch(world.host, spte, write);
-		return;
-	}
-	install(world, vcpu, as, gfn, page, now);
-	observe(world, vcpu, as, gfn, now.frame, write);
 }

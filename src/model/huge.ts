@@ -3,8 +3,9 @@
 import { faultIn } from "./entries.js";
 import type { Frame } from "./frames.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import { makeSpte } from "./spte.js";
-import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
+import { beginOperation, commitOperation, endOperation } from "./steps.js";
 import type { Spte, Vm } from "./vm.js";
 import type { Vcpu, World } from "./world.js";
 

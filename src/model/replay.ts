@@ -5,39 +5,23 @@ import { OperationArgs } from "../trace/arguments.js";
 import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { age } from "./age.js";
+import { breakOrReuse, cowChange, isPinned } from "./cow.js";
 import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
-import { faultIn, forkEntry, restoreMigrated, unhide } from "./entries.js";
-import {
-	breakOrReuse,
-	cowChange,
-	faultBegin,
-	faultEnd,
-	goOn,
-	guestAccess,
-	isMigrating,
-	isOwnCowAware,
-	isPinned,
-	isWrite,
-	presentAfterFault,
-	resolvePending,
-} from "./fault.js";
+import { restoreMigrated } from "./entries.js";
+import { goOn, guestAccess, isMigrating, isOwnCowAware, isWrite, presentAfterFault, resolvePending } from "./fault.js";
+import { faultBegin, faultEnd } from "./flight.js";
 import type { Frame } from "./frames.js";
+import { hostAccess } from "./host.js";
 import { splitFirst, splitOperation } from "./huge.js";
+import { promote, replace, writeProtect } from "./ksm.js";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
-import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { HUGE_PAGES, type Mm } from "./mm.js";
+import { type Operation, openOperation } from "./operation.js";
 import { checkWriters } from "./oracle.js";
 import { rangeChange, siteOperation, UNCHANGED, zapOperation } from "./sites.js";
-import {
-	abandonOperation,
-	beginOperation,
-	commitOperation,
-	endOperation,
-	type Operation,
-	openOperation,
-	type PrimaryChange,
-	setOperation,
-} from "./steps.js";
-import { deferStore, windowOpen } from "./windows.js";
+import { abandonOperation, beginOperation, commitOperation, endOperation, setOperation } from "./steps.js";
+import { fork, protect } from "./vma.js";
+import { windowOpen } from "./windows.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
 
 /** Operations on one page: a huge mapping of it is split first. */
@@ -77,7 +61,7 @@ export class ReferenceModel {
 			guestAccess(this.world, vcpu, 0, page, access, hint);
 		} else if (agent.kind === AgentKind.host) {
 			this.world.count(isWrite(access) ? "accesses.hostWrite" : "accesses.hostRead");
-			this.#hostAccess(agent, page, isWrite(access), hint);
+			hostAccess(this.world, agent, page, isWrite(access), hint);
 		} else {
 			this.world.count(isWrite(access) ? "accesses.deviceWrite" : "accesses.deviceRead");
 			if (agent.kind === AgentKind.device) deviceAccess(this.world, this.world.mm(agent.mm), agent.thread, page, isWrite(access));
@@ -101,39 +85,6 @@ export class ReferenceModel {
 		for (const vcpu of this.world.vcpus.values()) if (vcpu.waiting !== null && !isMigrating(vcpu, vcpu.waiting.gfn)) goOn(this.world, vcpu);
 	}
 
-	/** A host thread through the primary PTE: its own TLB, and do_wp_page or a none -> present fault where that fails. */
-	#hostAccess(agent: Agent, page: number, write: boolean, hint: number): void {
-		const { world } = this;
-		const mm = world.mm(agent.mm);
-		const { tlb, walker } = world.hostCpu(agent.mm, agent.thread);
-		const hit = tlb.lookup(0, page, write);
-		world.count(hit.level === 1 ? "hostTlb.l1Hit" : "hostTlb.l1Miss");
-		if (hit.level === 2) world.count("hostTlb.l2Hit");
-		if (hit.level === 0) {
-			world.count("hostTlb.l2Miss");
-			const { references, pscHits } = walker.walkNative(page, world.hostWalk(mm.isHuge(page)));
-			world.count("hostWalk.count");
-			world.count("hostWalk.memoryReferences", references);
-			world.count("hostWalk.pscHits", pscHits);
-			const pte = mm.get(page);
-			if (pte === undefined || (write && !pte.writable)) world.count("hostFaults");
-			const found = pte ?? presentAfterFault(world, mm, page, write);
-			if (found !== undefined && write && !found.writable && mm.writingAllowed(page)) breakOrReuse(world, mm, page, found, hint);
-			const now = mm.get(page);
-			if (now === undefined || (write && !now.writable)) return;
-			tlb.flushPage(0, page);
-			if (mm.isHuge(page)) tlb.fillHuge(0, page, ...hugeEntry(mm, page));
-			else tlb.fill(0, page, now.frame.id, now.writable);
-		}
-		if (write) {
-			const pte = mm.get(page);
-			if (pte !== undefined) {
-				pte.dirty = true;
-				if (!deferStore(world, mm, page)) world.frames.write(pte.frame);
-			}
-		}
-	}
-
 	#operation(record: OperationRecord): void {
 		const { world } = this;
 		const { agent, page } = record;
@@ -150,7 +101,7 @@ export class ReferenceModel {
 				if (args.get("reserved") !== 0) world.count("mmio.reserved");
 				return;
 			case "ksmPromote":
-				this.#promote(world.mm(agent.mm), page, args.get("kpage"), args.get("flags"));
+				promote(world, world.mm(agent.mm), page, args.get("kpage"), args.get("flags"));
 				return;
 			case "populate":
 				this.#populate(world.mm(agent.mm), page, args.get("pages"), args.get("state"));
@@ -226,16 +177,6 @@ export class ReferenceModel {
 			faultBegin(this.world, vcpu, as, gfn, access, flags);
 		}
 		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, flags);
-	}
-
-	#promote(mm: Mm, page: number, kpage: number, flags: number): void {
-		this.world.locked = -1;
-		if (isPinned(mm.get(page)?.frame)) return;
-		if ((flags & OpFlag.undone) === 0) this.world.count("ksmMerges");
-		mm.split(page, 1);
-		const pte = this.#anonymous(mm, page);
-		pte.writable = false;
-		this.world.frames.becomeKsm(pte.frame, kpage);
 	}
 
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
@@ -339,14 +280,14 @@ export class ReferenceModel {
 					mm,
 					page,
 					1,
-					() => (failed ? UNCHANGED : this.#writeProtect(mm, page, (flags & OpFlag.changed) !== 0)),
+					() => (failed ? UNCHANGED : writeProtect(world, mm, page, (flags & OpFlag.changed) !== 0)),
 					(flags & OpFlag.kpageGiven) !== 0,
 				);
 			}
 			case "ksmReplace":
 				world.count("ksmReplaces");
 				if (!failed) checkWriters(world, mm, page);
-				return openOperation("ksm-replace", mm, page, 1, () => (failed ? UNCHANGED : this.#replace(mm, page, args.get("kpage"), flags)));
+				return openOperation("ksm-replace", mm, page, 1, () => (failed ? UNCHANGED : replace(world, mm, page, args.get("kpage"), flags)));
 			case "cow": {
 				const operation = openOperation("cow", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, false)));
 				if ((flags & OpFlag.ownFault) !== 0) {
@@ -369,7 +310,7 @@ export class ReferenceModel {
 			}
 			case "fork":
 				return openOperation("fork", mm, page, args.get("pages"), () =>
-					this.#fork(mm, page, args.get("pages"), world.mm(args.get("child"))),
+					fork(world, mm, page, args.get("pages"), world.mm(args.get("child"))),
 				);
 			case "thpSplit":
 				return splitOperation(mm, page, args.get("pages"));
@@ -377,105 +318,8 @@ export class ReferenceModel {
 				return siteOperation(world, record.name, mm, page, args);
 		}
 	}
-
-	/** KSM works on present anonymous pages only: one that the trace has not shown as such was filled unseen. */
-	#anonymous(mm: Mm, page: number): Pte {
-		faultIn(this.world, mm, page, false);
-		const pte = mm.get(page);
-		return pte === undefined || pte.frame.zero ? mm.set(page, this.world.frames.allocate(), true) : pte;
-	}
-
-	/** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */
-	#writeProtect(mm: Mm, page: number, changed: boolean): PrimaryChange {
-		const pte = this.#anonymous(mm, page);
-		if (!(changed || pte.writable || pte.dirty || pte.frame.exclusive)) return UNCHANGED;
-		// page_mapcount + 1 + swapped != page_count: -EFAULT.
-		if ((!changed || isPinned(pte.frame)) && pte.frame.holds > 0)
-			return { changes: true, frame: null, writable: false, extent: "restored", apply: () => undefined };
-		return {
-			changes: true,
-			frame: pte.frame,
-			writable: false,
-			apply: () => {
-				pte.writable = false;
-				pte.dirty = false;
-				pte.frame.exclusive = false;
-			},
-		};
-	}
-
-	/** replace_page: the mapping moves to the KSM page (or the zero page), which has the same content (1.5). */
-	#replace(mm: Mm, page: number, kpage: number, flags: number): PrimaryChange {
-		const { world } = this;
-		const zero = (flags & OpFlag.zeroPage) !== 0;
-		world.locked = -1;
-		faultIn(world, mm, page, false);
-		const pte = mm.get(page);
-		const frame = zero ? world.frames.zeroPage : world.frames.kpage(kpage);
-		if (zero) world.count("ksmZeroMerges");
-		else if ((flags & OpFlag.undone) === 0) world.count("ksmMerges");
-		return {
-			changes: true,
-			frame,
-			writable: false,
-			old: pte?.frame,
-			apply: () => {
-				if (pte !== undefined) pte.frame.content = frame.content;
-				mm.set(page, frame, false);
-			},
-		};
-	}
-
-	/** copy_present_pte: both sides read-only and shared; the pages that `parent` has are counted once more (1.9). */
-	#fork(parent: Mm, page: number, pages: number, child: Mm): PrimaryChange {
-		// dup_mmap flushes the parent's mm once, after all of its VMAs: writable entries of the CPUs are gone before the fork returns.
-		this.world.dropHostTlbs(parent.id);
-		const change = rangeChange(parent, page, pages, (at) => {
-			const pte = parent.get(at);
-			if (pte === undefined) {
-				forkEntry(this.world, parent, at, child);
-				return;
-			}
-			if (pte.frame.pins > 0 && pte.frame.exclusive) {
-				child.set(at, this.world.frames.allocate(pte.frame), child.writingAllowed(at));
-				return;
-			}
-			pte.writable = false;
-			if (!pte.frame.zero) pte.frame.exclusive = false;
-			child.set(at, pte.frame, false);
-		});
-		if (child === parent) return change;
-		const apply = (): void => {
-			child.split(page, pages);
-			change.apply();
-			// copy_huge_pmd
-			for (const at of parent.hugeIn(page, pages)) if (at >= page && at + HUGE_PAGES <= page + pages) child.makeHuge(at);
-		};
-		return { ...change, apply };
-	}
 }
 
 function deviceKind(code: number): DeviceKind {
 	return code === DeviceKind.sva || code === DeviceKind.mirror ? code : DeviceKind.pinned;
-}
-
-/**
- * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. What NUMA
- * hinting hid is there again, with the new rights.
- */
-function protect(mm: Mm, page: number, allowed: boolean): void {
-	const entry = mm.entry(page);
-	if (entry?.kind === "migration" && !allowed) entry.pte.writable = false;
-	if (entry?.kind === "protnone") unhide(mm, page);
-	const pte = mm.get(page);
-	if (pte === undefined) return;
-	if (!allowed) pte.writable = false;
-	else if (pte.frame.exclusive && pte.dirty) pte.writable = true;
-}
-
-/** What a TLB entry of a huge PMD holds: its pages, and the right to write if all of them have it. */
-function hugeEntry(mm: Mm, page: number): [frames: number[], writable: boolean] {
-	const ptes: (Pte | undefined)[] = [];
-	for (let at = page - (page % HUGE_PAGES); ptes.length < HUGE_PAGES; at++) ptes.push(mm.get(at));
-	return [ptes.map((pte) => pte?.frame.id ?? 0), ptes.every((pte) => pte?.writable === true)];
 }

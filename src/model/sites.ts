@@ -4,7 +4,8 @@ import { OpFlag } from "../trace/kinds.js";
 import { faultIn, mappedPte, migrate, numaHint, reclaim } from "./entries.js";
 import { collapseChange, copyHuge, splitEdges, splitFirst } from "./huge.js";
 import { isMovable, type Mm, type Pte } from "./mm.js";
-import { beginOperation, commitOperation, endOperation, type Operation, openOperation, type PrimaryChange } from "./steps.js";
+import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
+import { beginOperation, commitOperation, endOperation } from "./steps.js";
 import type { World } from "./world.js";
 
 export const UNCHANGED: PrimaryChange = { changes: false, frame: null, writable: false, apply: () => undefined };

@@ -1,7 +1,7 @@
 // Operations between their commit and their end, where a trace holds the two apart: what others may do to their pages meanwhile (kernel.md 5 (c), (c'),
 // and what "quiescent" means in section 6).
 import type { Mm } from "./mm.js";
-import type { Operation } from "./steps.js";
+import type { Operation } from "./operation.js";
 import type { World } from "./world.js";
 
 const covers = (operation: Operation, mm: Mm, page: number): boolean =>

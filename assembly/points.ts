@@ -1,0 +1,126 @@
+// The records of operations with a step table: whole, or one of their points, by their window (src/trace/kinds.ts, Point).
+import { argument, code } from "./arguments";
+import { countAll } from "./counters";
+import { breakOrReuse } from "./cow";
+import { Agent } from "./decode";
+import { resolvePendingDevices } from "./devices";
+import { splitPartial } from "./entries";
+import { resolveAllPending } from "./fault";
+import { noteOwnCow } from "./flight";
+import { isPinned, lock, UNLOCKED } from "./frames";
+import { Code, Counter, Hint, KIND_OF, Kind, OpFlag, Point } from "./generated/constants";
+import { splitFirst } from "./huge";
+import { Bit } from "./layout";
+import { Operation, openOperation, wholeOperation } from "./operation";
+import { vcpuFor } from "./operations";
+import { checkWriters } from "./oracle";
+import { frameOf, pteOf, writingAllowed } from "./primary";
+import { prepareMove } from "./sites";
+import { begin, closeOperation, commit, cutCommit, end } from "./steps";
+import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
+import { Mm, mmOf } from "./world";
+
+/** Open operations by their window. */
+const windows = changetype<Table>(memory.data(<i32>TABLE_BYTES));
+
+export function resetPoints(): void {
+	resetTable(windows);
+}
+
+/** An operation with a step table, whole or one of its points. Windows of operations that never began are passed over. */
+export function bracket(agent: Agent, page: u64): void {
+	const point = <u32>argument(0);
+	const window = argument(1);
+	if (point == Point.begin) forget(window);
+	if ((point == Point.whole || point == Point.begin) && leavesPinned(mmOf(agent.mmId), page)) return;
+	if (point == Point.whole) {
+		const op = describe(agent, page, true);
+		begin(op);
+		commit(op);
+		finish(op);
+	} else if (point == Point.begin) {
+		const op = describe(agent, page, false);
+		set(windows, window, <u32>changetype<usize>(op));
+		begin(op);
+	} else {
+		const open = get(windows, window);
+		if (open == 0) return;
+		const op = changetype<Operation>(open);
+		if (point == Point.commit) commit(op);
+		else if (point == Point.set) cutCommit(op);
+		else {
+			finish(op);
+			remove(windows, window);
+			closeOperation(op);
+		}
+	}
+}
+
+/** A window that begins again: the operation that it was never ends. */
+function forget(window: u64): void {
+	const forgotten = get(windows, window);
+	if (forgotten == 0) return;
+	closeOperation(changetype<Operation>(forgotten));
+	remove(windows, window);
+}
+
+/** Nobody replaces a pinned page: do_wp_page reuses it, and no merge comes so far (kernel.md 1.4, 4). */
+function leavesPinned(mm: Mm, page: u64): bool {
+	if (code != Code.cow && code != Code.unshare && code != Code.ksmReplace) return false;
+	const pte = pteOf(mm, page);
+	if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) return false;
+	if (code == Code.ksmReplace) lock(UNLOCKED);
+	const failed = (recordFlags() & OpFlag.failed) != 0;
+	if (code == Code.cow && !failed && (pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
+	return true;
+}
+
+function finish(op: Operation): void {
+	end(op);
+	if (op.refused || (recordFlags() & OpFlag.unlocks) != 0) lock(UNLOCKED);
+	resolveAllPending();
+	resolvePendingDevices();
+}
+
+/** The `flags` argument of the record at hand: at the end it is the end's own. */
+function recordFlags(): u32 {
+	if (code == Code.protect) return <u32>argument(4);
+	if (code == Code.thpCollapsed) return OpFlag.changed;
+	return givesRange() ? 0 : <u32>argument(2);
+}
+
+/** Whether the record gives the pages of its range; otherwise it is of one page. */
+function givesRange(): bool {
+	const kind: u32 = load<u8>(KIND_OF + <usize>code);
+	if (kind == Kind.cow || kind == Kind.unshare || kind == Kind.uprobeReplace) return false;
+	return kind != Kind.ksmWriteProtect && kind != Kind.ksmReplace;
+}
+
+/** What the record says of an operation that begins; counted and noted as the begin of its kind is. */
+function describe(agent: Agent, page: u64, isWhole: bool): Operation {
+	const mm = mmOf(agent.mmId);
+	// Who works on one page of a huge mapping splits it first.
+	if (!givesRange() || code == Code.migrateVma) splitFirst(mm, page);
+	if (code == Code.mremap) prepareMove(mm, page, argument(2), argument(4));
+	if (code == Code.reclaim || code == Code.migrate || code == Code.numaHint) splitPartial(mm, page, argument(2), code == Code.reclaim);
+	const kind: u32 = load<u8>(KIND_OF + <usize>code);
+	if (kind == Kind.ksmWriteProtect) {
+		countAll(Counter.ksmWriteProtects);
+		const pte = pteOf(mm, page);
+		lock((pte & Bit.present) == 0 ? UNLOCKED : frameOf(pte));
+	} else if (kind == Kind.ksmReplace) {
+		countAll(Counter.ksmReplaces);
+		if ((recordFlags() & OpFlag.failed) == 0) checkWriters(mm, page);
+	} else if (kind == Kind.cow && (recordFlags() & OpFlag.ownFault) != 0) noteOwnCow(vcpuFor(agent));
+	const pages: u64 = givesRange() ? argument(2) : 1;
+	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
+	op.flags = recordFlags();
+	if (kind == Kind.cow && (op.flags & OpFlag.ownFault) != 0) {
+		op.own = vcpuFor(agent);
+		op.ownFlight = op.own.flights;
+	}
+	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
+	if (kind == Kind.fork) op.child = <u32>argument(4);
+	if (kind == Kind.mremap) op.to = argument(4);
+	return op;
+}
