@@ -64,13 +64,14 @@ export function invalidateStart(op: Operation, strategy: u32): void {
 function zapHit(op: Operation, strategy: u32, hit: Hit): void {
 	const cause = causeOfKind(op.kind);
 	let zapped: u64 = 0;
+	let dropped: u64 = 0;
 	for (let index: u32 = 0; index < hit.runs; index++) {
 		const run = runAt(hit.firstRun + index);
 		const some = zapRun(hit.vm, run, strategy, cause, op.kind);
 		zapped += some;
-		if (some != 0 && rangedFlush) dropFromVcpus(hit.vm, strategy, run.addressSpace, reachStart, reachEnd);
+		if (some != 0 && rangedFlush) dropped += dropFromVcpus(hit.vm, strategy, run.addressSpace, reachStart, reachEnd);
 	}
-	if (zapped != 0) flushGuestRange(hit.vm, strategy, op.kind);
+	if (zapped != 0) flushGuestRange(hit.vm, strategy, op.kind, dropped);
 }
 
 /** kvm_mmu_invalidate_begin. */

@@ -25,15 +25,16 @@ export function changePteStep(op: Operation, strategy: u32, param: u32, writable
 		const hit = hitAt(index);
 		countLock(strategy, op.kind);
 		let found = false;
+		let dropped: u64 = 0;
 		for (let at: u32 = 0; at < hit.runs; at++) {
 			const run = runAt(hit.firstRun + at);
 			if (!changeSpte(op, strategy, param, writable, hit.vm, run.addressSpace, run.gfn)) continue;
 			found = true;
 			if (rangedFlush && (param & StepParam.deferFlush) == 0)
-				dropFromVcpus(hit.vm, strategy, run.addressSpace, run.gfn, run.gfn + run.pages);
+				dropped += dropFromVcpus(hit.vm, strategy, run.addressSpace, run.gfn, run.gfn + run.pages);
 		}
 		if (!found) continue;
-		if ((param & StepParam.deferFlush) == 0) flushGuestRange(hit.vm, strategy, op.kind);
+		if ((param & StepParam.deferFlush) == 0) flushGuestRange(hit.vm, strategy, op.kind, dropped);
 		else requestFlush(hit.vm, strategy, op.kind);
 	}
 }

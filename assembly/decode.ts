@@ -46,6 +46,9 @@ export let opAt: usize = 0;
 export let pageAt: usize = 0;
 export let argumentAt: usize = 0;
 export let argumentEnd: usize = 0;
+/** The column of times; 0 where the block has none. */
+export let timeAt: usize = 0;
+export let timeEnd: usize = 0;
 /** The payload's first byte: failures are said to lie so many bytes behind it. */
 export let payload: usize = 0;
 let payloadEnd: usize = 0;
@@ -321,7 +324,7 @@ function openPages(): bool {
 	return true;
 }
 
-/** The arguments are read as they are needed; offsets and times are not, but a block that has too few of them is damaged. */
+/** Arguments and times are read as they are needed; offsets are not, but a block that has too few of them is damaged. */
 function openRest(): bool {
 	for (let field: u32 = Field.offset; field <= <u32>Field.time; field++) {
 		const from = chunkFrom(field);
@@ -331,5 +334,7 @@ function openRest(): bool {
 	if (position != 0) return refuse(Failure.position, Field.position, offsetInPayload(position));
 	argumentAt = chunkFrom(Field.argument);
 	argumentEnd = chunkTo(Field.argument);
+	timeAt = chunkFrom(Field.time);
+	timeEnd = chunkTo(Field.time);
 	return true;
 }

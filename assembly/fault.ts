@@ -3,7 +3,7 @@
 import { count, countAll, siteCounter } from "./counters";
 import { breakOrReuse } from "./cow";
 import { faultIn } from "./entries";
-import { countExitAt, countRefault } from "./exits";
+import { beginAttempt, countExitAt, countRefault, countRetry } from "./exits";
 import { fixFast } from "./fast";
 import { Access, Cause, Counter, SiteCounter } from "./generated/constants";
 import { emptyTlb } from "./guestflush";
@@ -59,6 +59,7 @@ export function countExit(vcpu: Vcpu, strategy: u32, spte: u32, spte0: u32, gfn:
 	const state = vcpuState(vcpu, strategy);
 	if (state.flushRequested) emptyTlb(vcpu, strategy);
 	state.flushRequested = false;
+	beginAttempt(state, gfn);
 	const write = isWrite(access);
 	const present0 = (spte0 & Bit.present) != 0;
 	let cause: u32 = Cause.other;
@@ -95,6 +96,7 @@ export function retried(vcpu: Vcpu, strategy: u32, at: usize, gfn: u64, cause: u
 	count(strategy, Counter.vmexitsRetried);
 	if ((load<u32>(at) & Bit.present) == 0) store<u32>(at, absent(cause, 0));
 	const state = vcpuState(vcpu, strategy);
+	countRetry(state, strategy);
 	if (cause == Cause.retryInProgress) {
 		if (state.loop != gfn) count(strategy, Counter.inProgressLoops);
 		state.loop = gfn;

@@ -168,6 +168,6 @@ function hasMoved(root: Root, leaf: usize, strategy: u32, ptes: usize): bool {
 
 /** For the 2 MiB from `first` on. */
 function flush(vm: Vm, strategy: u32, addressSpace: u32, first: u64): void {
-	if (rangedFlush) dropFromVcpus(vm, strategy, addressSpace, first, first + NODE_ENTRIES);
-	flushGuestRange(vm, strategy, NO_SITE);
+	const dropped: u64 = rangedFlush ? dropFromVcpus(vm, strategy, addressSpace, first, first + NODE_ENTRIES) : 0;
+	flushGuestRange(vm, strategy, NO_SITE, dropped);
 }

@@ -4,7 +4,7 @@
 import { argument } from "./arguments";
 import { resetCounters, settle } from "./counters";
 import { crc32c } from "./crc32c";
-import { openBlock, payload, reservePayload, resetDecode, stringAt, stringLength } from "./decode";
+import { openBlock, payload, reservePayload, resetDecode, stringAt, stringLength, timeAt, timeEnd } from "./decode";
 import { resetDevices } from "./devices";
 import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
@@ -22,6 +22,7 @@ import { setPsc } from "./psc";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { resetSwap } from "./swap";
+import { resetTimes, startTimes } from "./times";
 import { machineWords, setGeometry } from "./tlb";
 import { resetTouch } from "./touch";
 import { keptViolations, listOfViolations } from "./violations";
@@ -48,6 +49,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetWindows();
 	resetOperations();
 	resetDecode();
+	resetTimes();
 	resetTouch();
 	resetListing();
 	return reservePrograms();
@@ -82,10 +84,11 @@ export function checksum(bytes: u32): u32 {
 }
 
 /** The payload is in place: find and check its columns. False: see the failure. */
-export function decode(bytes: u32, events: u32, firstSequence: f64, maxEntries: u32, maxString: u32): bool {
+export function decode(bytes: u32, events: u32, firstSequence: f64, firstNs: f64, maxEntries: u32, maxString: u32): bool {
 	clearFailure();
 	if (!openBlock(bytes, events, maxEntries, maxString)) return false;
 	startBlock(<u64>firstSequence);
+	startTimes(timeAt, timeEnd, <u64>firstSequence, <u64>firstNs);
 	return true;
 }
 

@@ -116,6 +116,10 @@ export const HUGE_LEAVES: usize = 4;
 // @ts-ignore: decorator
 @inline
 export const ZAP_TIMES: usize = 8;
+/** And of the times of those zaps in ns, where the trace has any. */
+// @ts-ignore: decorator
+@inline
+export const ZAP_NS: usize = 12;
 
 /** Step lists of one strategy: as encodeStrategy makes them. */
 // @ts-ignore: decorator

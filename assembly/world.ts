@@ -86,6 +86,10 @@ export class VcpuState {
 	pendingGfn: u64;
 	/** gfn of the running in-progress loop; NO_PAGE if there is none. */
 	loop: u64;
+	/** gfn of the last exit, the stale attempts in a row on it, and whether that exit is the last of them. */
+	chainGfn: u64;
+	chain: u32;
+	wasRetried: bool;
 	pendingAccess: u32;
 	/** seq before gup: of the fault in flight, and of the access at hand. */
 	snapshot: u32;

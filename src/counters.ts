@@ -31,10 +31,19 @@ export const SITES = [
 ] as const;
 export type Site = (typeof SITES)[number];
 
-const SITE_COUNTERS = ["count", "sptePresent", "spteRebuilt", "exitsCaused", "flushes", "mmuLockWrite"] as const;
+const SITE_COUNTERS = ["count", "sptePresent", "spteRebuilt", "exitsCaused", "flushes", "flushesEffective", "mmuLockWrite"] as const;
 
 /** Where the buckets of `refaultAccesses` begin: 0, 1, and powers of two; the last one has no end. */
 export const REFAULT_BUCKETS: readonly number[] = [0, ...Array.from({ length: 32 }, (_, at) => 2 ** at)];
+
+/** The same for `refaultNs`, in nanoseconds: up to 18 minutes. */
+export const REFAULT_NS_BUCKETS: readonly number[] = [0, ...Array.from({ length: 41 }, (_, at) => 2 ** at)];
+
+/** Lengths of retry chains that `retriesInARow` has a counter for: each up to 16, then powers of two. */
+export const RETRY_CHAINS: readonly number[] = [
+	...Array.from({ length: 16 }, (_, at) => at + 1),
+	...Array.from({ length: 12 }, (_, at) => 2 ** (at + 5)),
+];
 
 /** Every counter's path; the index is its place in the engine's counter block. */
 export const COUNTER_PATHS: readonly string[] = [
@@ -56,6 +65,7 @@ export const COUNTER_PATHS: readonly string[] = [
 	"vmexitsProtection",
 	...VMEXIT_CAUSES.flatMap((cause) => ["read", "write", "fetch"].map((access) => `vmexitsByCause.${cause}.${access}`)),
 	"inProgressLoops",
+	...RETRY_CHAINS.map((length) => `retriesInARow.${length}`),
 	"mmio.read",
 	"mmio.write",
 	"mmio.reserved",
@@ -94,8 +104,10 @@ export const COUNTER_PATHS: readonly string[] = [
 	"mmuLockWrite",
 	...SITES.flatMap((site) => SITE_COUNTERS.map((counter) => `bySite.${site}.${counter}`)),
 	...REFAULT_BUCKETS.map((from) => `refaultAccesses.${from}`),
+	...REFAULT_NS_BUCKETS.map((from) => `refaultNs.${from}`),
 	"flush.primaryTlb",
 	"flush.guestTlb",
+	"flush.guestTlbEffective",
 	"flush.deviceTlb",
 	"tlb.l1Hit",
 	"tlb.l1Miss",
@@ -125,6 +137,11 @@ export const COUNTER_PATHS: readonly string[] = [
 	...RULES.map((rule) => `coherence.byRule.${rule}`),
 ];
 
+/** Whether a counter means something only where every access is in the trace: what TLBs and walks do, and what a flush takes from a TLB. */
+export function needsEveryAccess(path: string): boolean {
+	return /^(tlb|hostTlb|walk|hostWalk)\.|\.(flushes|guestTlb)Effective$/.test(path);
+}
+
 const INDEX = new Map(COUNTER_PATHS.map((path, index) => [path, index]));
 
 /** Place of a counter in the block. Throws RangeError on a name that is none. */
@@ -136,12 +153,13 @@ export function counterIndex(path: string): number {
 
 /** A counter as JSON: an integer while it is exact in a double, a decimal string beyond (cli.md). */
 export type CounterValue = number | string;
+/** null: not known. */
 export interface CounterTree {
-	[key: string]: CounterValue | CounterTree;
+	[key: string]: CounterValue | null | CounterTree;
 }
 
 /** Nest the flat counters by their dotted paths. */
-export function counterTree(values: ArrayLike<bigint>): CounterTree {
+export function counterTree(values: ArrayLike<bigint>, isKnown: (path: string) => boolean = () => true): CounterTree {
 	const root: CounterTree = {};
 	COUNTER_PATHS.forEach((path, index) => {
 		const keys = path.split(".");
@@ -149,7 +167,7 @@ export function counterTree(values: ArrayLike<bigint>): CounterTree {
 		let node = root;
 		for (const key of keys) {
 			const next = node[key];
-			if (typeof next === "object") node = next;
+			if (typeof next === "object" && next !== null) node = next;
 			else {
 				const made: CounterTree = {};
 				node[key] = made;
@@ -157,7 +175,7 @@ export function counterTree(values: ArrayLike<bigint>): CounterTree {
 			}
 		}
 		const value = values[index] ?? 0n;
-		node[leaf] = value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+		node[leaf] = !isKnown(path) ? null : value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
 	});
 	return root;
 }

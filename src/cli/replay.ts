@@ -18,6 +18,7 @@ import { exactness } from "../report/exactness.js";
 import type { Replayed } from "../report/held.js";
 import { short } from "../report/numbers.js";
 import { rangesByVm } from "../report/ranges.js";
+import { longestChain } from "../report/retries.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE } from "../strategies/index.js";
 import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
@@ -77,6 +78,7 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 			strategy,
 			...exactness(facts.header, strategy.name, builtIn, facts.host),
 			counters: countersJson(one.counters, complete),
+			longestRetryChain: longestChain(one.counters),
 			cost: cyclesOf(one.counters, costs, complete, machine.hz),
 			coherence: coherenceJson(one, replayed.checked),
 			digest: one.digest,

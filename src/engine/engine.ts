@@ -52,7 +52,7 @@ interface Exports extends Record<string, unknown> {
 	start(): void;
 	payloadBuffer(bytes: number): number;
 	checksum(bytes: number): number;
-	decode(bytes: number, events: number, firstSequence: number, maxEntries: number, maxString: number): number;
+	decode(bytes: number, events: number, firstSequence: number, firstNs: number, maxEntries: number, maxString: number): number;
 	run(): number;
 	runLogged(): number;
 	logEntries(): number;
@@ -190,12 +190,12 @@ export class Engine {
 
 	/** Find and check the columns of the payload. @throws BadInputError, LimitError */
 	decode(
-		block: { readonly rawLength: number; readonly events: number; readonly firstSequence: number },
+		block: { readonly rawLength: number; readonly events: number; readonly firstSequence: number; readonly firstNs: number },
 		limits: { readonly entries: number; readonly stringBytes: number },
 		where: string,
 	): void {
 		const valid = this.guard(where, () =>
-			this.#exports.decode(block.rawLength, block.events, block.firstSequence, limits.entries, limits.stringBytes),
+			this.#exports.decode(block.rawLength, block.events, block.firstSequence, block.firstNs, limits.entries, limits.stringBytes),
 		);
 		if (valid === 0) throw failureError(this.#failure(), `${where}, payload byte ${this.#exports.failureOffset() >>> 0}`);
 	}

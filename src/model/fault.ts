@@ -26,6 +26,7 @@ export function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, acc
 	const { vm } = vcpu;
 	if (vcpu.flushRequested) world.emptyTlb(vcpu);
 	vcpu.flushRequested = false;
+	world.beginAttempt(vcpu, gfn);
 	const spte = vm.root(0).entry(gfn);
 	const cause = causeOf(world, spte, isWrite(access));
 	world.count("vmexits");
@@ -34,7 +35,7 @@ export function countExit(world: World, vcpu: Vcpu, as: number, gfn: number, acc
 	world.count(`vmexitsByCause.${cause}.${accessName(access)}`);
 	if (spte.frame === null && spte.site !== null) world.countSite(spte.site, "exitsCaused");
 	if (spte.frame === null && spte.zappedAt !== null) {
-		world.countRefault(spte.zappedAt);
+		world.countRefault(spte.zappedAt, spte.zappedNs);
 		spte.zappedAt = null;
 	}
 	const range = `${vm.id}.${Math.floor(gfn / HUGE_PAGES)}`;

@@ -40,6 +40,7 @@ export class ReferenceModel {
 	/** Replay one cause; `sequence` is its number in the trace. Observations are ignored. */
 	replay(record: TraceRecord, sequence: number): void {
 		this.world.event = sequence;
+		this.world.ns = record.ns;
 		if (record.kind === "access") this.#access(record.agent, record.access, record.page, Hint.derive);
 		else {
 			// A host's or device's access may have ended a migration: nobody takes a lock before who waited for it is through.

@@ -113,6 +113,10 @@ class TlbArray {
 		return dropped;
 	}
 
+	isEmpty(): boolean {
+		return [...this.#filled].every(({ entries }) => entries.every((entry) => entry === null));
+	}
+
 	clear(): number {
 		let dropped = 0;
 		for (const set of this.#filled) {
@@ -159,6 +163,10 @@ class Level {
 
 	drop(space: number, page: number, pages: number): number {
 		return this.#arrays().reduce((sum, array) => sum + array.drop(space, page, pages), 0);
+	}
+
+	isEmpty(): boolean {
+		return this.#arrays().every((array) => array.isEmpty());
 	}
 
 	clear(): number {
@@ -218,6 +226,10 @@ export class Tlb {
 	/** How many entries of both levels went. */
 	flushRange(space: number, page: number, pages: number): number {
 		return this.#l1.drop(space, page, pages) + this.#l2.drop(space, page, pages);
+	}
+
+	isEmpty(): boolean {
+		return this.#l1.isEmpty() && this.#l2.isEmpty();
 	}
 
 	flush(): number {

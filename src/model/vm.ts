@@ -46,6 +46,8 @@ export interface Spte {
 	site: Site | null;
 	/** Guest accesses when it was zapped, until an exit misses it; null: none did, or one has. */
 	zappedAt: number | null;
+	/** When that was, in ns; undefined where the trace has no times. */
+	zappedNs: number | undefined;
 }
 
 function absentSpte(): Spte {
@@ -62,6 +64,7 @@ function absentSpte(): Spte {
 		absent: "firstTouch",
 		site: null,
 		zappedAt: null,
+		zappedNs: undefined,
 	};
 }
 

@@ -1,6 +1,6 @@
 // Everything one strategy's replay knows: frames, mms, VMs, vCPUs, TLBs, counters. The verbs are in steps.ts, fault.ts and replay.ts.
 import { type Rule, VIOLATIONS_KEPT, type Violation } from "../coherence.js";
-import { COUNTER_PATHS, counterIndex, REFAULT_BUCKETS, type Site } from "../counters.js";
+import { COUNTER_PATHS, counterIndex, REFAULT_BUCKETS, REFAULT_NS_BUCKETS, RETRY_CHAINS, type Site } from "../counters.js";
 import type { FlushScope, GuestPageSize, Psc } from "../machine/machine.js";
 import type { Strategy } from "../strategies/steps.js";
 import type { Access, ZapCause } from "../trace/kinds.js";
@@ -59,6 +59,8 @@ export interface Vcpu {
 	waiting: Waiting | null;
 	/** gfn of the running in-progress loop; -1 if there is none. */
 	loop: number;
+	/** Stale attempts in a row: on which gfn, how many, and whether the vCPU's last exit is one of them. */
+	chain: { gfn: number; length: number; goesOn: boolean };
 	/** KVM_REQ_TLB_FLUSH is pending. */
 	flushRequested: boolean;
 }
@@ -113,8 +115,9 @@ export class World {
 	readonly open = new Set<Operation>();
 	/** Frame that ksmd holds locked between write_protect_page and the end of the merge; a write fault on it copies (1.2). */
 	locked = -1;
-	/** Number of the cause being replayed. */
+	/** Number of the cause being replayed, and its time in ns; undefined where the trace has none. */
 	event = 0;
+	ns: number | undefined;
 	readonly violations: Violation[] = [];
 	/** vmexits by VM and 512 gfns: `vm.range`. */
 	readonly exits = new Map<string, number>();
@@ -135,9 +138,13 @@ export class World {
 	}
 
 	/** The first exit behind a zap. */
-	countRefault(zappedAt: number): void {
+	countRefault(zappedAt: number, zappedNs: number | undefined): void {
 		const distance = this.accesses() - zappedAt;
 		this.count(`refaultAccesses.${REFAULT_BUCKETS.findLast((from) => from <= distance) ?? 0}`);
+		if (zappedNs === undefined || this.ns === undefined) return;
+		// Sources of one trace may run a little apart.
+		const ns = Math.max(0, this.ns - zappedNs);
+		this.count(`refaultNs.${REFAULT_NS_BUCKETS.findLast((from) => from <= ns) ?? 0}`);
 	}
 
 	countSite(site: Site, counter: string, by = 1): void {
@@ -169,7 +176,17 @@ export class World {
 		const key = `${vm.id}.${id}`;
 		const known = this.vcpus.get(key);
 		if (known !== undefined) return known;
-		const made: Vcpu = { vm, id, ...this.#mmu(), flight: null, pending: null, waiting: null, loop: -1, flushRequested: false };
+		const made: Vcpu = {
+			vm,
+			id,
+			...this.#mmu(),
+			flight: null,
+			pending: null,
+			waiting: null,
+			loop: -1,
+			chain: { gfn: -1, length: 0, goesOn: false },
+			flushRequested: false,
+		};
 		this.vcpus.set(key, made);
 		return made;
 	}
@@ -234,31 +251,42 @@ export class World {
 		}
 	}
 
-	/** A vCPU loses all that it holds of its VM. */
-	emptyTlb({ tlb, walker }: Vcpu): void {
-		this.count("tlb.flushed", tlb.flush());
+	/** A vCPU loses all that it holds of its VM: how many entries there were. */
+	emptyTlb({ tlb, walker }: Vcpu): number {
+		const dropped = tlb.flush();
+		this.count("tlb.flushed", dropped);
 		walker.forgetAll();
+		return dropped;
 	}
 
 	/**
 	 * kvm_flush_remote_tlbs (3.8). `deferred`: requested only, for each vCPU to do at its next exit. `runs`: what it is for, which is all that goes where
-	 * the host flushes by range; null: a flush of the whole VM anywhere.
+	 * the host flushes by range; null: a flush of the whole VM anywhere. It is effective where some TLB has an entry to lose.
 	 */
 	flushGuest(vm: Vm, site: Site | null, runs: readonly GfnRun[] | null = null, deferred = false): void {
 		this.count("flush.guestTlb");
 		if (site !== null) this.countSite(site, "flushes");
+		let effective = false;
 		for (const vcpu of this.vcpusOf(vm)) {
-			if (deferred) vcpu.flushRequested = true;
-			else if (runs === null || this.options.flush?.guest !== "ranged") this.emptyTlb(vcpu);
-			else for (const run of runs) this.#dropRun(vcpu, run);
+			if (deferred) {
+				vcpu.flushRequested = true;
+				if (!vcpu.tlb.isEmpty()) effective = true;
+			} else if (runs === null || this.options.flush?.guest !== "ranged") {
+				if (this.emptyTlb(vcpu) > 0) effective = true;
+			} else for (const run of runs) if (this.#dropRun(vcpu, run) > 0) effective = true;
 		}
+		if (!effective) return;
+		this.count("flush.guestTlbEffective");
+		if (site !== null) this.countSite(site, "flushesEffective");
 	}
 
 	/** vCPUs' accesses are those of address space 0, and so is what they hold. */
-	#dropRun({ tlb, walker }: Vcpu, { as, gfn, pages }: GfnRun): void {
-		if (as !== 0) return;
-		this.count("tlb.flushed", tlb.flushRange(as, gfn, pages));
+	#dropRun({ tlb, walker }: Vcpu, { as, gfn, pages }: GfnRun): number {
+		if (as !== 0) return 0;
+		const dropped = tlb.flushRange(as, gfn, pages);
+		this.count("tlb.flushed", dropped);
 		walker.forget(gfn, pages);
+		return dropped;
 	}
 
 	/** mmu_lock taken for writing. */
@@ -299,14 +327,26 @@ export class World {
 			entry.absent = cause;
 			entry.site = site;
 			entry.zappedAt = this.accesses();
+			entry.zappedNs = this.ns;
 		}
 		this.count("spteZapped");
 		this.count(`spteZappedByCause.${cause}`);
 		return true;
 	}
 
+	/** An exit: it goes on with a chain of stale attempts if the vCPU's exit before it was one, on the same gfn. */
+	beginAttempt({ chain }: Vcpu, gfn: number): void {
+		if (!chain.goesOn || chain.gfn !== gfn) chain.length = 0;
+		chain.gfn = gfn;
+		chain.goesOn = false;
+	}
+
 	retried(vcpu: Vcpu, gfn: number, cause: RetryCause): void {
 		this.count("vmexitsRetried");
+		vcpu.chain.length++;
+		vcpu.chain.goesOn = true;
+		// Each chain is counted at every length that it comes to.
+		if (RETRY_CHAINS.includes(vcpu.chain.length)) this.count(`retriesInARow.${vcpu.chain.length}`);
 		// The class of the fault that follows (see countExit) is read off address space 0.
 		const spte = vcpu.vm.root(0).entry(gfn);
 		if (spte.frame === null) {

@@ -1,6 +1,6 @@
 // The comparison of one trace under several strategies: the document that `compare --json` prints, and what tables and sentences are made of.
 import { RULES } from "../coherence.js";
-import { type CounterTree, counterIndex, counterTree } from "../counters.js";
+import { type CounterTree, counterIndex, counterTree, needsEveryAccess } from "../counters.js";
 import type { ReplayResult, StrategyReplay } from "../engine/replay.js";
 import type { Fidelity } from "../fidelity/fidelity.js";
 import type { Costs } from "../machine/costs.js";
@@ -11,6 +11,7 @@ import type { TraceHeader } from "../trace/record.js";
 import { breakEvenVmexitCycles, type Cycles, cyclesOf, type SensitivityRow, savedPercent, sensitivity } from "./cost.js";
 import { type Exactness, exactness } from "./exactness.js";
 import { rangesByVm } from "./ranges.js";
+import { longestChain } from "./retries.js";
 
 export interface TraceFacts {
 	readonly path: string;
@@ -148,7 +149,7 @@ export function compared(
 
 /** Counters as the contract nests them; what needs every access is null without a complete access log. */
 export function countersJson(counters: BigUint64Array, complete: boolean): object {
-	const tree: CounterTree = counterTree(counters);
+	const tree: CounterTree = counterTree(counters, (path) => complete || !needsEveryAccess(path));
 	const { coherence: _, tlb, hostTlb, walk, hostWalk, ...rest } = tree;
 	return complete ? { ...rest, tlb, hostTlb, walk, hostWalk } : { ...rest, tlb: null, hostTlb: null, walk: null, hostWalk: null };
 }
@@ -240,6 +241,7 @@ export function comparisonJson(comparison: Comparison): object {
 			exact,
 			why,
 			counters: countersJson(replayed.counters, complete),
+			longestRetryChain: longestChain(replayed.counters),
 			cost: cycles,
 			coherence: coherenceJson(replayed, comparison.checked),
 			digest: replayed.digest,

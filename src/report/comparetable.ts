@@ -1,5 +1,5 @@
 // The comparison as tables: one for people, one with every counter.
-import { COUNTER_PATHS } from "../counters.js";
+import { COUNTER_PATHS, needsEveryAccess } from "../counters.js";
 import { COST_NAMES, type CostName } from "../machine/costs.js";
 import { type ComparedStrategy, type Comparison, counterOf, eventsPerSecond, knowsAccesses, violationsOf } from "./compare.js";
 import { listed, percent, plural, short } from "./numbers.js";
@@ -110,9 +110,7 @@ export function counterTable(comparisons: readonly Comparison[]): Table {
 				String(strategy.cycles.cyclesPerAccess ?? ""),
 				String(strategy.cycles.simulatedAccessesPerSecond ?? ""),
 				...COUNTER_PATHS.map((path) =>
-					!complete && /^(tlb|hostTlb|walk|hostWalk)\./.test(path)
-						? ""
-						: String(strategy.replay.counters[COUNTER_PATHS.indexOf(path)] ?? 0n),
+					!complete && needsEveryAccess(path) ? "" : String(strategy.replay.counters[COUNTER_PATHS.indexOf(path)] ?? 0n),
 				),
 			]);
 		}),

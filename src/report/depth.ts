@@ -1,10 +1,11 @@
 // One replay in depth, for people: where its vmexits come from, by call site, by VM, phase by phase, and every counter.
-import { COUNTER_PATHS, SITES } from "../counters.js";
+import { COUNTER_PATHS, needsEveryAccess, SITES } from "../counters.js";
 import type { PhaseReplay, ReplayResult, StrategyReplay } from "../engine/replay.js";
 import { VMEXIT_CAUSES } from "../trace/kinds.js";
 import { counterOf } from "./compare.js";
 import { islandsOf, rangesByVm, type VmRanges } from "./ranges.js";
-import { refaultRows } from "./refaults.js";
+import { type Histogram, REFAULTS_IN_ACCESSES, REFAULTS_IN_NS, refaultRows } from "./refaults.js";
+import { chainRows } from "./retries.js";
 import { type Column, type Table, tableLines } from "./table.js";
 import { bar } from "./terminal.js";
 
@@ -62,14 +63,17 @@ const SITE_COLUMNS = [
 	["spteRebuilt", "SPTEs rebuilt"],
 	["exitsCaused", "vmexits caused"],
 	["flushes", "guest TLB flushes"],
+	["flushesEffective", "with effect"],
 	["mmuLockWrite", "mmu_lock writes"],
 ] as const;
 
-function sites({ counters }: StrategyReplay): Table {
+/** Whether a flush takes anything is known only where every access is. */
+function sites({ counters }: StrategyReplay, complete: boolean): Table {
+	const shown = SITE_COLUMNS.filter(([counter]) => complete || counter !== "flushesEffective");
 	return {
-		columns: [left("call site"), ...SITE_COLUMNS.map(([, title]) => right(title))],
+		columns: [left("call site"), ...shown.map(([, title]) => right(title))],
 		rows: SITES.flatMap((site) => {
-			const values = SITE_COLUMNS.map(([counter]) => counterOf(counters, `bySite.${site}.${counter}`));
+			const values = shown.map(([counter]) => counterOf(counters, `bySite.${site}.${counter}`));
 			return values.every((value) => value === 0) ? [] : [[site, ...values.map(String)]];
 		}),
 	};
@@ -113,14 +117,19 @@ function vms({ result, strategy }: Depth, canvas: Canvas): Table {
 	};
 }
 
-function refaults({ counters }: StrategyReplay, canvas: Canvas): Table {
-	const { rows, values } = refaultRows([counters]);
-	const table = { columns: [left("guest accesses from a zap to the exit that misses it"), right("vmexits")], rows };
+function refaults({ counters }: StrategyReplay, histogram: Histogram, unit: string, canvas: Canvas): Table {
+	const { rows, values } = refaultRows(histogram, [counters]);
+	const table = { columns: [left(`${unit} from a zap to the exit that misses it`), right("vmexits")], rows };
 	return withBars(
 		table,
 		values.map(([count]) => count ?? 0),
 		canvas,
 	);
+}
+
+/** Of each chain the length that it came to. */
+function chains({ counters }: StrategyReplay): Table {
+	return { columns: [left("retries in a row"), right("chains")], rows: chainRows([counters]) };
 }
 
 const PHASE_COLUMNS = [
@@ -151,7 +160,7 @@ function totals({ counters }: StrategyReplay, complete: boolean): Table {
 		columns: [left("counter"), right("value")],
 		rows: COUNTER_PATHS.flatMap((path, at) => {
 			const value = counters[at] ?? 0n;
-			return value === 0n || (!complete && /^(tlb|hostTlb|walk|hostWalk)\./.test(path)) ? [] : [[path, value.toString()]];
+			return value === 0n || (!complete && needsEveryAccess(path)) ? [] : [[path, value.toString()]];
 		}),
 	};
 }
@@ -170,7 +179,14 @@ export function depthLines(depth: Depth, canvas: Canvas): string[] {
 	const plain = canvas.columns === undefined;
 	const place = result.strategies.indexOf(strategy);
 	const all = totals(strategy, complete);
-	const more = [causes(strategy, canvas), sites(strategy), vms(depth, canvas), refaults(strategy, canvas)];
+	const more = [
+		causes(strategy, canvas),
+		sites(strategy, complete),
+		vms(depth, canvas),
+		refaults(strategy, REFAULTS_IN_ACCESSES, "guest accesses", canvas),
+		refaults(strategy, REFAULTS_IN_NS, "ns", canvas),
+		chains(strategy),
+	];
 	const phased = phases(result.phases, place, plain);
 	const wrong = violations(strategy);
 	const tables = plain ? [all, phased, wrong, ...more] : [...more, wrong, phased, all];

@@ -1,5 +1,5 @@
 // A comparison held against a saved run: what changed since. Counts of the same trace are exact integers and must be equal; another trace may differ.
-import { COUNTER_PATHS } from "../counters.js";
+import { COUNTER_PATHS, needsEveryAccess } from "../counters.js";
 import { type Comparison, counterOf } from "./compare.js";
 import { percent, plural } from "./numbers.js";
 import type { Run } from "./readrun.js";
@@ -17,10 +17,8 @@ function changedPaths(before: BigUint64Array, now: BigUint64Array): string[] {
 	return COUNTER_PATHS.filter((_, at) => before[at] !== now[at]);
 }
 
-/** Counters that a geometry changes: with another machine they are not held against each other. */
-const OF_MACHINE = /^(tlb|hostTlb|walk|hostWalk)\./;
-
 function sameTrace(before: Comparison, now: Comparison): { lines: string[]; differs: boolean } {
+	// Counters that a geometry changes are not held against each other where the machine is another.
 	const sameMachine = JSON.stringify(before.settings.machine) === JSON.stringify(now.settings.machine);
 	const lines: string[] = [];
 	let equal = 0;
@@ -29,7 +27,7 @@ function sameTrace(before: Comparison, now: Comparison): { lines: string[]; diff
 		const was = before.strategies.find((strategy) => strategy.name === name);
 		if (was === undefined) continue;
 		const changed = changedPaths(was.replay.counters, replay.counters).filter(
-			(path) => (sameMachine || !OF_MACHINE.test(path)) && (path !== "coherence.violations" || before.checked === now.checked),
+			(path) => (sameMachine || !needsEveryAccess(path)) && (path !== "coherence.violations" || before.checked === now.checked),
 		);
 		if (changed.length === 0) {
 			equal++;

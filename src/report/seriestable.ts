@@ -1,5 +1,5 @@
 // Every counter of every strategy along each trace: by phase, where the trace has marks, and by interval, where blocks end.
-import { COUNTER_PATHS } from "../counters.js";
+import { COUNTER_PATHS, needsEveryAccess } from "../counters.js";
 import { type Comparison, knowsAccesses } from "./compare.js";
 import type { Column, Table } from "./table.js";
 
@@ -19,7 +19,7 @@ export interface SeriesRow {
 	readonly counters: readonly (bigint | null)[];
 }
 
-const NEEDS_EVERY_ACCESS = COUNTER_PATHS.map((path) => /^(tlb|hostTlb|walk|hostWalk)\./.test(path));
+const NEEDS_EVERY_ACCESS = COUNTER_PATHS.map(needsEveryAccess);
 
 /** Phases first, then intervals, trace by trace. */
 export function* seriesRows(comparisons: readonly Comparison[]): Generator<SeriesRow> {

@@ -104,7 +104,7 @@ describe("page columns of deltas", () => {
 				const column = Array.from({ length: 23 }, (_, at) => (at === bad && at > 0 ? step : at === 0 ? varint(first * 2) : [0])).flat();
 				const payload = blockOf(23, column);
 				engine.payload(payload.length, "here").set(payload);
-				const decode = (): void => engine.decode({ rawLength: payload.length, events: 23, firstSequence: 0 }, limits, "here");
+				const decode = (): void => engine.decode({ rawLength: payload.length, events: 23, firstSequence: 0, firstNs: 0 }, limits, "here");
 				if (bad === 0) expect(decode).not.toThrow();
 				else expect(decode).toThrow(/page_delta leaves 32 bits/);
 			}

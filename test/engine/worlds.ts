@@ -368,6 +368,14 @@ const places: fc.Arbitrary<Places> = fc.record({
 	gfn: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 505) }, fc.constantFrom(2 ** 32 - 5, 2 ** 35 + 509)),
 });
 
+/** Times of the records: none; even or uneven ones, far apart or close, now and then going back; or of some records only. */
+const clock: fc.Arbitrary<(at: number) => number | undefined> = fc.constantFrom(
+	() => undefined,
+	(at: number) => at * 3,
+	(at: number) => 2 ** 40 + ((at * 7919) % 1000) * 2 ** (at % 31),
+	(at: number) => (at % 20 < 12 ? at * 1_000_003 : undefined),
+);
+
 export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 	const of = arbitraries(where);
 	const single = (records: fc.Arbitrary<TraceRecord>[], weight: number) => ({
@@ -398,7 +406,13 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 				preamble(where),
 				fc.oneof({ weight: 14, arbitrary: fc.constant<TraceRecord[]>([]) }, hugeScript(of)),
 				fc.array(piece, { maxLength: 60, size: "max" }),
+				clock,
 			)
-			.map(([first, script, pieces]) => [...first, ...script, ...pieces.flat()]),
+			.map(([first, script, pieces, nsAt]) =>
+				[...first, ...script, ...pieces.flat()].map((record, at) => {
+					const ns = nsAt(at);
+					return ns === undefined ? record : { ...record, ns };
+				}),
+			),
 	});
 });

@@ -1,7 +1,7 @@
 // Where vmexits come from: by cause, and by the operation that took the mapping away.
 import { SITES } from "../../counters.js";
 import { VMEXIT_CAUSES } from "../../trace/kinds.js";
-import { type Comparison, counterOf } from "../compare.js";
+import { type Comparison, counterOf, knowsAccesses } from "../compare.js";
 import { causeTable } from "../markdown.js";
 import { labelOf } from "../verdict.js";
 import { stackedBars } from "./bars.js";
@@ -42,6 +42,7 @@ const SITE_WORDS = {
 	sptePresent: "SPTEs present when it ran",
 	spteRebuilt: "SPTEs that had to be built again",
 	flushes: "flushes of guest TLBs",
+	flushesEffective: "flushes that took something from a guest TLB",
 	mmuLockWrite: "mmu_lock taken for writing",
 } as const;
 
@@ -66,8 +67,9 @@ function siteMatrix({ strategies }: Comparison, counter: keyof typeof SITE_WORDS
 }
 
 export function sitesSection(comparison: Comparison): Markup {
-	const more = (["count", "sptePresent", "spteRebuilt", "flushes", "mmuLockWrite"] as const).map((counter) =>
-		siteMatrix(comparison, counter),
-	);
+	const counters = ["count", "sptePresent", "spteRebuilt", "flushes", "flushesEffective", "mmuLockWrite"] as const;
+	const more = counters
+		.filter((counter) => counter !== "flushesEffective" || knowsAccesses(comparison.trace.header))
+		.map((counter) => siteMatrix(comparison, counter));
 	return html`<section><h2>Where they come from</h2><p>Each call site is an operation of the kernel on a page that the guest has mapped.</p>${siteMatrix(comparison, "exitsCaused")}<details><summary>More by call site</summary>${more}</details>${NOTHING}</section>`;
 }
