@@ -33,7 +33,8 @@ export const HostFault = { address: 0, errorCode: 1 } as const;
 /** Of events with one value. */
 export const FIRST = 0;
 
-const VALUES = 8;
+/** Places of values that an event has at most. */
+export const VALUES = 8;
 
 const hexes = (...keys: readonly string[]): EventValue[] => keys.map((key, at) => ({ key, at, kind: "hex" }));
 const RET: readonly EventValue[] = [{ key: "ret", at: FIRST, kind: "decimal" }];
@@ -106,6 +107,14 @@ export const SHAPES: ReadonlyMap<string, EventShape> = new Map(
 /** How many events the tracker's grammar has, and that which says nothing there. */
 export const CODES = TABLE.length + 1;
 const SILENT = TABLE.length;
+
+/** Names of the events in the tracker's grammar, by their codes. */
+export const NAMES: readonly string[] = TABLE.map(([name]) => name);
+
+/** How many places of KernelEvent.v the values of an event take, by its code. */
+export const WIDTHS = Uint8Array.from({ length: CODES }, (_, code) =>
+	Math.max(0, ...(TABLE[code]?.[2] ?? []).map(({ at, kind }) => at + (kind === "wide" ? 2 : 1))),
+);
 
 const codeOf = (name: string): number => SHAPES.get(name)?.code ?? SILENT;
 

@@ -1,16 +1,25 @@
-// Lines of our bpftrace recipe read as bytes: "M ns cpu tgid tid comm EVENT k=v …" (bpftrace.ts). What is not as usual is read as text.
+// Lines of our bpftrace recipe read as bytes: "M ns cpu tgid tid comm EVENT k=v …" (bpftrace.ts), alone or as what a line of its JSON prints. What is
+// not as usual is read as text.
 import { BPF_EVENTS } from "./bpftrace.js";
 import { type EventShape, KernelEvent } from "./event.js";
-import { isSound, MISFIT, NameTable, readTemplate, type Template, templateOfPairs } from "./template.js";
+import { KnownLines } from "./knownlines.js";
+import { literalOf, startsWith } from "./literal.js";
+import { isSound, MISFIT, readTemplate, type Template, templateOfPairs } from "./template.js";
 
 const NEWLINE = 10;
 const SPACE = 32;
 const MINUS = 45;
-const LETTER_M = 77;
+const BACKSLASH = 92;
+
+const BEGIN = literalOf("M ");
+const JSON_BEGIN = literalOf('{"type": "printf", "data": "M ');
+const JSON_END = literalOf('\\n"}\n');
 
 const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 const isCapital = (byte: number): boolean => byte >= 65 && byte <= 90;
-const isName = (byte: number): boolean => isCapital(byte) || isDigit(byte) || byte === 95;
+
+/** What ends the name of an event. */
+const NAME_ENDS = Uint8Array.from({ length: 256 }, (_, byte) => (isCapital(byte) || isDigit(byte) || byte === 95 ? 0 : 1));
 
 /** The template of a line by what its event's fields are called in the tracker's grammar; null where there is none. */
 export function bpfTemplate(
@@ -31,30 +40,20 @@ export function bpfTemplate(
 }
 
 export class FastBpf {
-	readonly #visit: (event: KernelEvent) => void;
+	readonly known = new KnownLines(NAME_ENDS);
+	readonly #json: boolean;
 	readonly #event = new KernelEvent();
-	readonly #names = new NameTable();
-	/** comm of a task as it was seen last, and its bytes. */
-	readonly #comms = new Map<number, { bytes: Uint8Array; comm: string }>();
-	taken = 0;
-	nanoseconds = false;
 
-	constructor(visit: (event: KernelEvent) => void) {
-		this.#visit = visit;
-	}
-
-	learn(name: string, template: Template | null): void {
-		this.#names.learn(name, template);
-	}
-
-	skipped(): [name: string, lines: number][] {
-		return this.#names.skipped();
+	constructor(json: boolean) {
+		this.#json = json;
 	}
 
 	/** As FastLines.line. */
-	line(bytes: Uint8Array, from: number): number {
-		if (bytes[from] !== LETTER_M || bytes[from + 1] !== SPACE) return MISFIT;
-		let at = from + 2;
+	line(bytes: Uint8Array, view: DataView, from: number, visit: (event: KernelEvent) => void): number {
+		const json = this.#json;
+		const begin = json ? JSON_BEGIN : BEGIN;
+		if (!startsWith(view, from, begin)) return MISFIT;
+		let at = from + begin.length;
 		let ns = 0;
 		const first = at;
 		while (isDigit(bytes[at])) ns = ns * 10 + bytes[at++] - 48;
@@ -73,41 +72,33 @@ export class FastBpf {
 		const commFrom = at;
 		for (;;) {
 			// The name of the event is the first word in capitals that is one.
-			while (bytes[at] > SPACE) at++;
+			while (bytes[at] > SPACE && bytes[at] !== BACKSLASH) at++;
 			if (bytes[at] !== SPACE) return MISFIT;
 			const commTo = at++;
 			if (!isCapital(bytes[at])) continue;
-			const nameFrom = at;
-			let hash = 0;
-			while (isName(bytes[at])) hash = (Math.imul(hash, 31) + bytes[at++]) | 0;
-			if (bytes[at] !== SPACE && bytes[at] !== NEWLINE) continue;
-			const known = this.#names.find(hash, bytes, nameFrom, at);
+			const known = this.known.named(bytes, view, at);
+			const { end } = this.known;
+			if (bytes[end] !== SPACE && bytes[end] !== (json ? BACKSLASH : NEWLINE)) {
+				at = end;
+				continue;
+			}
 			if (known?.template == null) return MISFIT;
 			const event = this.#event;
-			at = readTemplate(known.template, bytes, at, event.v);
+			at = readTemplate(known.template, bytes, view, end, event.v);
 			if (at === MISFIT || !isSound(known.template.code, event.v)) return MISFIT;
-			if (bytes[at] !== NEWLINE) return MISFIT;
+			if (json) {
+				if (!startsWith(view, at, JSON_END)) return MISFIT;
+				at += JSON_END.length;
+			} else if (bytes[at++] !== NEWLINE) return MISFIT;
 			event.code = known.template.code;
 			event.ns = ns;
 			event.pid = pid;
 			event.tgid = tgid;
-			event.comm = this.#comm(pid, bytes, commFrom, commTo);
-			this.taken++;
-			if (ns % 1000 !== 0) this.nanoseconds = true;
-			this.#visit(event);
-			return at + 1;
+			event.comm = this.known.comm(pid, bytes, view, commFrom, commTo);
+			this.known.taken++;
+			if (ns % 1000 !== 0) this.known.nanoseconds = true;
+			visit(event);
+			return at;
 		}
-	}
-
-	#comm(pid: number, bytes: Uint8Array, from: number, to: number): string {
-		const known = this.#comms.get(pid);
-		if (known !== undefined && known.bytes.length === to - from) {
-			let at = 0;
-			while (at < known.bytes.length && known.bytes[at] === bytes[from + at]) at++;
-			if (at === known.bytes.length) return known.comm;
-		}
-		const comm = Buffer.from(bytes.subarray(from, to)).toString("utf8");
-		this.#comms.set(pid, { bytes: Uint8Array.from(bytes.subarray(from, to)), comm });
-		return comm;
 	}
 }

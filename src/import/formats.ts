@@ -1,30 +1,32 @@
 // The reader of each kernel-event format, by its name.
 import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
 import type { EventFormat } from "./detect.js";
-import type { EventBatch, KernelEvent } from "./event.js";
-import type { Line } from "./input.js";
-import { type Intake, kept } from "./intake.js";
+import type { EventBatch } from "./event.js";
 import { parseLatencyLine } from "./latency.js";
-import { inOrder } from "./merge.js";
+import { inOrder } from "./order.js";
 import { perfettoSource } from "./perfetto.js";
 import { parsePerfLine } from "./perfscript.js";
-import { type EventSource, lose, type Reading, type SourceFacts, type TakenReading } from "./source.js";
+import { type EventSource, lose, type SourceFacts } from "./source.js";
 import { type TextLayout, textSource } from "./textsource.js";
 import { parseReportLine } from "./tracecmd.js";
 import { traceDatSource } from "./tracedat.js";
 
-const TRACEFS: TextLayout = { format: "tracefs", clock: "", fast: "kernel", parse: parseReportLine };
-const LATENCY: TextLayout = { format: "tracefs latency", clock: "", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) };
-const TRACE_CMD: TextLayout = { format: "trace-cmd report", clock: "", fast: "kernel", parse: parseReportLine };
-const BPFTRACE: TextLayout = { format: "bpftrace", clock: "", fast: "bpftrace", parse: parseBpftraceLine };
-const PERF: TextLayout = { format: "perf script", clock: "", fast: "perf", parse: parsePerfLine };
+/** How the text formats read their lines. */
+export const TEXT_LAYOUTS = {
+	tracefs: { format: "tracefs", clock: "", fast: "kernel", parse: parseReportLine },
+	latency: { format: "tracefs latency", clock: "", fast: "latency", parse: (line) => parseLatencyLine(line) ?? parseReportLine(line) },
+	"trace-cmd": { format: "trace-cmd report", clock: "", fast: "kernel", parse: parseReportLine },
+	bpftrace: { format: "bpftrace", clock: "", fast: "bpftrace", parse: parseBpftraceLine },
+	"bpftrace-json": { format: "bpftrace json", clock: "", fast: "bpftrace-json", split: jsonLines, parse: parseBpftraceLine },
+	perf: { format: "perf script", clock: "", fast: "perf", parse: parsePerfLine },
+} satisfies Readonly<Record<string, TextLayout>>;
 
 /** Lines within one line of JSON. */
-function jsonLines(line: Line, facts: SourceFacts): readonly string[] {
-	if (line.text.trim() === "") return [];
-	const object = parseBpftraceJson(line.text);
+function jsonLines(line: string, facts: SourceFacts): readonly string[] {
+	if (line.trim() === "") return [];
+	const object = parseBpftraceJson(line);
 	// What is no object goes on as it is: the text layout calls it foreign, or cut off.
-	if (object === undefined) return [line.text];
+	if (object === undefined) return [line];
 	if ("lost" in object) {
 		lose(facts, "lost", object.lost);
 		return [];
@@ -33,49 +35,32 @@ function jsonLines(line: Line, facts: SourceFacts): readonly string[] {
 }
 
 /** A source whose tracer wrote CPU by CPU: put in order of time. */
-function ordered(source: EventSource): EventSource {
-	async function* sorted<T extends { readonly ns: number }>(facts: SourceFacts, batches: AsyncGenerator<T[]>): AsyncGenerator<T[]> {
+export function ordered(source: EventSource): EventSource {
+	async function* sorted(facts: SourceFacts, batches: AsyncGenerator<EventBatch>): AsyncGenerator<EventBatch> {
 		const late = { count: 0 };
 		yield* inOrder(batches, late);
 		if (late.count > 0)
 			facts.warnings.push(`${late.count} events came too late to be put in the order of time: they stand where the file has them`);
 	}
-	const { take } = source;
 	return {
 		...source,
-		read: (): Reading => {
-			const { facts, batches } = source.read();
+		take: (intake) => {
+			const { facts, batches } = source.take(intake);
 			return { facts, batches: sorted(facts, batches) };
 		},
-		...(take === undefined
-			? {}
-			: {
-					take: (intake: Intake): TakenReading => {
-						const { facts, batches } = take(intake);
-						return { facts, batches: lent(sorted(facts, kept(batches))) };
-					},
-				}),
 	};
-}
-
-async function* lent(batches: AsyncGenerator<KernelEvent[]>): AsyncGenerator<EventBatch> {
-	for await (const batch of batches) yield { each: (visit) => batch.forEach(visit) };
 }
 
 export function openSource(format: EventFormat, path: string, lenient: boolean): EventSource {
 	switch (format) {
 		case "tracefs":
-			return textSource(path, TRACEFS, lenient);
 		case "latency":
-			return textSource(path, LATENCY, lenient);
 		case "trace-cmd":
-			return textSource(path, TRACE_CMD, lenient);
+			return textSource(path, TEXT_LAYOUTS[format], lenient);
 		case "bpftrace":
-			return ordered(textSource(path, BPFTRACE, lenient));
 		case "bpftrace-json":
-			return ordered({ ...textSource(path, BPFTRACE, lenient, jsonLines), format: "bpftrace json" });
 		case "perf":
-			return ordered(textSource(path, PERF, lenient));
+			return ordered(textSource(path, TEXT_LAYOUTS[format], lenient));
 		case "perfetto":
 			return ordered(perfettoSource(path, lenient));
 		case "trace.dat":

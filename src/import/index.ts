@@ -11,9 +11,8 @@ import type { RecordSink } from "./emit.js";
 import type { EventBatch } from "./event.js";
 import { openSource } from "./formats.js";
 import { readHead } from "./input.js";
-import { Intake, kept, takeFrom } from "./intake.js";
+import { Intake } from "./intake.js";
 import { type KnownVm, readMemslots } from "./knownvm.js";
-import { mergeByTime } from "./merge.js";
 import { LACKS_NOTHING, Normaliser } from "./normalise.js";
 import type { OverlaySpec } from "./overlay.js";
 import { NO_DEFINITIONS, type ProbeDefinitions, readDefinitions } from "./probes.js";
@@ -23,6 +22,7 @@ import { Scout } from "./scout.js";
 import type { EventSource, SourceFacts } from "./source.js";
 import { importStream, STREAM_FORMATS } from "./streams.js";
 import { judge, type Survey, survey } from "./survey.js";
+import { readTogether } from "./together.js";
 
 export interface ImportOptions {
 	/** Files of one host: captures of any format, merged by their clock. */
@@ -104,7 +104,11 @@ async function importEvents(options: ImportOptions, sources: readonly EventSourc
 		batches: (damaged) => merged.batches(damaged),
 		facts: () => merged.facts(),
 	};
-	return await importCapture({ trace: where, access, stats: options.stats, kernel, strategy: options.strategy, lenient, input }, sink);
+	try {
+		return await importCapture({ trace: where, access, stats: options.stats, kernel, strategy: options.strategy, lenient, input }, sink);
+	} finally {
+		merged.close();
+	}
 }
 
 /** The sources' events, recognised, merged and completed; and what the sources told on the way. */
@@ -117,8 +121,8 @@ class MergedSources {
 	readonly #normaliser: Normaliser;
 	readonly #kernel: string | undefined;
 	readonly #where: string;
-	readonly #facts: SourceFacts[] = [];
-	readonly #recognisers: Recogniser[];
+	#facts: readonly SourceFacts[] = [];
+	readonly #recognisers: readonly Recogniser[];
 
 	constructor(
 		sources: readonly EventSource[],
@@ -134,26 +138,38 @@ class MergedSources {
 		this.#kernel = kernel;
 		this.#where = where;
 		this.#normaliser = new Normaliser(found?.lacking ?? LACKS_NOTHING);
-		this.#recognisers = sources.map((source) => new Recogniser(definitions, source.path));
+		this.#recognisers = found?.read?.recognisers ?? sources.map((source) => new Recogniser(definitions, source.path));
 	}
 
 	async *batches(damaged: DamagedEvents): AsyncGenerator<EventBatch> {
-		const readings = this.#recognisers.map((recogniser, at) => {
-			const { facts, batches } = takeFrom(this.#sources[at], new Intake(recogniser, this.#scout, damaged));
-			this.#facts.push(facts);
-			return batches;
-		});
-		const [only] = readings;
-		if (readings.length === 1 && only !== undefined) {
-			for await (const batch of only) yield { each: (visit) => batch.each((event) => this.#normaliser.push(event, visit)) };
-			return;
-		}
-		for await (const batch of mergeByTime(readings.map(kept)))
+		const scout = this.#scout;
+		const normaliser = this.#normaliser;
+		for await (const batch of this.#read(damaged))
 			yield {
-				each: (visit) => {
-					for (const event of batch) this.#normaliser.push(event, visit);
-				},
+				each: (visit) =>
+					batch.each((event) => {
+						scout?.look(event);
+						normaliser.push(event, visit);
+					}),
 			};
+	}
+
+	/** What the survey has read, or the sources. */
+	#read(damaged: DamagedEvents): AsyncGenerator<EventBatch> | Generator<EventBatch> {
+		const read = this.#survey?.read ?? null;
+		if (read !== null) {
+			this.#facts = read.facts;
+			damaged.count += read.damaged.count;
+			return read.spool.batches();
+		}
+		const intakes = this.#recognisers.map((recogniser) => new Intake(recogniser, this.#scout, damaged));
+		const { facts, batches } = readTogether(this.#sources, intakes);
+		this.#facts = facts;
+		return batches;
+	}
+
+	close(): void {
+		this.#survey?.read?.spool.close();
 	}
 
 	facts(): ReturnType<CaptureInput["facts"]> {

@@ -4,6 +4,7 @@ import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { createGunzip } from "node:zlib";
 import { BadInputError, MmreplayError } from "../errors.js";
+import { LITERAL_SLACK } from "./literal.js";
 
 /** A line longer than this is no trace text. */
 const MAX_LINE = 1 << 20;
@@ -99,37 +100,43 @@ const BLOCK_BYTES = 1 << 20;
 /** Bytes of a text up to a newline, lent until the next block; the last block may lack its newline. */
 export interface TextBlock {
 	readonly bytes: Buffer;
+	/** Of the same bytes, and of LITERAL_SLACK behind `length`. */
+	readonly view: DataView;
 	readonly length: number;
 	readonly complete: boolean;
 }
 
 /** Whole lines of `path` as bytes. Throws BadInputError on a damaged gzip stream, or a line over 1 MiB. */
 export async function* readTextBlocks(path: string, digest: SourceDigest): AsyncGenerator<TextBlock> {
-	let buffer = Buffer.allocUnsafe(4 * BLOCK_BYTES);
+	let buffer = Buffer.alloc(4 * BLOCK_BYTES);
+	let view = viewOf(buffer);
 	let length = 0;
 	let read = 0;
 	for await (const chunk of opened(path) ? readChunks(path, digest) : plainChunks(path, digest)) {
-		if (length + chunk.length > buffer.length) {
-			const grown = Buffer.allocUnsafe(2 * (length + chunk.length));
+		if (length + chunk.length + LITERAL_SLACK > buffer.length) {
+			const grown = Buffer.alloc(2 * (length + chunk.length));
 			buffer.copy(grown, 0, 0, length);
 			buffer = grown;
+			view = viewOf(grown);
 		}
 		buffer.set(chunk, length);
 		length += chunk.length;
 		read += chunk.length;
 		const end = buffer.lastIndexOf(NEWLINE, length - 1) + 1;
 		if (end > 0) {
-			yield { bytes: buffer, length: end, complete: true };
+			yield { bytes: buffer, view, length: end, complete: true };
 			buffer.copyWithin(0, end, length);
 			length -= end;
 		}
 		if (length > MAX_LINE)
 			throw new BadInputError("a line is longer than 1 MiB; this is no trace text", { where: `${path}, before byte ${read}` });
 	}
-	if (length > 0) yield { bytes: buffer, length, complete: false };
+	if (length > 0) yield { bytes: buffer, view, length, complete: false };
 }
 
 const NEWLINE = 10;
+
+const viewOf = (buffer: Buffer): DataView => new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 
 /** Bytes of a file that is not compressed, all in one buffer: a stream makes a new one for each, and a promise. */
 function* plainChunks(path: string, digest: SourceDigest): Generator<Uint8Array> {

@@ -1,9 +1,8 @@
-// From the events of a source as its text has them to those of the tracker: recognised, looked at, and without the damaged ones.
+// From the events of a source as its text has them to those of the tracker: recognised, and without the damaged ones.
 import type { DamagedEvents } from "./damaged.js";
-import { type EventBatch, KernelEvent } from "./event.js";
+import { KernelEvent } from "./event.js";
 import type { Recogniser } from "./recognise.js";
 import type { Scout } from "./scout.js";
-import type { EventSource, TakenReading } from "./source.js";
 import type { Template } from "./template.js";
 import type { TracefsEvent } from "./tracefs.js";
 
@@ -13,6 +12,7 @@ export class Intake {
 	readonly #damaged: DamagedEvents;
 	readonly #event = new KernelEvent();
 
+	/** `scout` sees the events as their text has them; who reads the tracker's shows it those. */
 	constructor(recogniser: Recogniser, scout: Scout | null, damaged: DamagedEvents) {
 		this.#recogniser = recogniser;
 		this.#scout = scout;
@@ -25,13 +25,7 @@ export class Intake {
 		this.#scout?.lookRaw(raw);
 		if (recognised === null || !this.#damaged.accepts(recognised)) return null;
 		this.#event.read(recognised);
-		this.#scout?.look(this.#event);
 		return this.#event;
-	}
-
-	/** An event that was read by a template. */
-	look(event: KernelEvent): void {
-		this.#scout?.look(event);
 	}
 
 	template(raw: TracefsEvent): Template | null {
@@ -49,34 +43,5 @@ export class Intake {
 
 	isSkipped(raw: TracefsEvent): boolean {
 		return this.#recogniser.isWithoutMeaning(raw.name);
-	}
-}
-
-/** Batches of a source whose events are read as text. */
-async function* taken(batches: AsyncGenerator<TracefsEvent[]>, intake: Intake): AsyncGenerator<EventBatch> {
-	for await (const batch of batches)
-		yield {
-			each: (visit) => {
-				for (const raw of batch) {
-					const event = intake.take(raw);
-					if (event !== null) visit(event);
-				}
-			},
-		};
-}
-
-/** The tracker's events of a source. */
-export function takeFrom(source: EventSource, intake: Intake): TakenReading {
-	if (source.take !== undefined) return source.take(intake);
-	const { facts, batches } = source.read();
-	return { facts, batches: taken(batches, intake) };
-}
-
-/** Events to keep. */
-export async function* kept(batches: AsyncGenerator<EventBatch>): AsyncGenerator<KernelEvent[]> {
-	for await (const batch of batches) {
-		const out: KernelEvent[] = [];
-		batch.each((event) => out.push(event.copy()));
-		yield out;
 	}
 }

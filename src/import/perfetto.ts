@@ -1,17 +1,16 @@
 // Perfetto traces as a source of events: ftrace bundles, with the few typed events that matter here and generic events in both encodings, which is
 // where x86's KVM, KSM and every kprobe land (formats.md 1.2, 1.3).
+import { type EventBatch, KernelEvent } from "./event.js";
+import type { Intake } from "./intake.js";
+import { GENERIC, KnownMessages } from "./perfettoevents.js";
+import { collectShapes, DYNAMIC, type MessageShape } from "./perfettoshapes.js";
 import { Packet, packetsOf } from "./perfettowire.js";
-import { fieldsOf, signed, utf8, type WireField } from "./protobuf.js";
-import { type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
+import { FieldWalk, fieldsOf, signed, utf8, type WireField } from "./protobuf.js";
+import { type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
 import type { TracefsEvent } from "./tracefs.js";
 
-const Bundle = { cpu: 1, event: 2, lostEvents: 3, clock: 5, descriptors: 11 } as const;
-const Event = { timestamp: 1, pid: 2, generic: 327, dynamic: 65536 } as const;
-const Descriptor = { fieldId: 1, message: 2 } as const;
-/** google.protobuf.FieldDescriptorProto.Type of those whose numbers are signed. */
-const SIGNED_TYPES = new Set([3, 5, 15, 16, 17, 18]);
-const MAX_DESCRIPTORS = 65536;
-
+const Bundle = { event: 2, lostEvents: 3, clock: 5 } as const;
+const Event = { timestamp: 1, pid: 2 } as const;
 /** Typed events that are read, by their field in FtraceEvent; fields by number. */
 const TYPED: Readonly<Record<number, { readonly name: string; readonly fields: readonly (string | undefined)[] }>> = {
 	3: { name: "print", fields: [undefined, "ip", "buf"] },
@@ -32,99 +31,62 @@ const COMMS: Readonly<Record<number, { readonly pid: number; readonly comm: numb
 
 const CLOCKS = ["boot", "", "global", "local", "mono_raw"] as const;
 
-interface MessageShape {
-	readonly name: string;
-	readonly fields: ReadonlyMap<number, { readonly name: string; readonly signed: boolean }>;
-}
-
 /** Numbers as hex, so that nobody takes them for decimal; negative ones in decimal. */
 const number = (value: bigint): string => (value < 0n ? String(value) : `0x${value.toString(16)}`);
 
 export function perfettoSource(path: string, lenient: boolean): EventSource {
-	// Descriptors may stand behind the events that need them: collected once, before the first reading.
-	let shapes: Promise<ReadonlyMap<number, MessageShape>> | undefined;
 	return {
 		path,
 		format: "perfetto",
-		read: (): Reading => {
+		take: (intake) => {
 			const facts = newFacts("", 1, lenient);
-			shapes ??= collectShapes(path);
-			return { facts, batches: batchesOf(path, facts, shapes) };
+			return { facts, batches: batchesOf(path, facts, intake) };
 		},
 	};
 }
 
-async function collectShapes(path: string): Promise<ReadonlyMap<number, MessageShape>> {
-	const shapes = new Map<number, MessageShape>();
-	for await (const packets of packetsOf(path, newFacts("", 1, true))) {
-		for (const packet of packets)
-			for (const bundle of fieldsOf(packet, path)) {
-				if (bundle.number !== Packet.ftraceEvents || bundle.wire !== 2) continue;
-				for (const field of fieldsOf(bundle.bytes, path))
-					if (field.number === Bundle.descriptors && shapes.size < MAX_DESCRIPTORS) addShape(field.bytes, shapes, path);
-			}
-	}
-	return shapes;
-}
-
-function addShape(message: Uint8Array, shapes: Map<number, MessageShape>, where: string): void {
-	let id = 0;
-	let name = "";
-	const fields = new Map<number, { name: string; signed: boolean }>();
-	for (const field of fieldsOf(message, where)) {
-		if (field.number === Descriptor.fieldId) id = Number(field.value);
-		else if (field.number === Descriptor.message) {
-			for (const part of fieldsOf(field.bytes, where)) {
-				if (part.number === 1) name = utf8(part.bytes);
-				else if (part.number === 2) {
-					const known = { name: "", number: 0, type: 0 };
-					for (const of of fieldsOf(part.bytes, where)) {
-						if (of.number === 1) known.name = utf8(of.bytes);
-						else if (of.number === 3) known.number = Number(of.value);
-						else if (of.number === 5) known.type = Number(of.value);
-					}
-					fields.set(known.number, { name: known.name, signed: SIGNED_TYPES.has(known.type) });
-				}
-			}
-		}
-	}
-	if (id >= Event.dynamic && name !== "") shapes.set(id, { name, fields });
-}
-
-async function* batchesOf(
-	path: string,
-	facts: SourceFacts,
-	shapes: Promise<ReadonlyMap<number, MessageShape>>,
-): AsyncGenerator<TracefsEvent[]> {
-	const reader = new BundleReader(await shapes, facts, path);
-	for await (const packets of packetsOf(path, facts)) {
-		const batch: TracefsEvent[] = [];
-		for (const packet of packets) reader.packet(packet, batch);
-		yield batch;
-	}
+async function* batchesOf(path: string, facts: SourceFacts, intake: Intake): AsyncGenerator<EventBatch> {
+	const reader = new BundleReader(await collectShapes(path), facts, path, intake);
+	for await (const packets of packetsOf(path, facts))
+		yield {
+			each: (visit) => {
+				for (const packet of packets) reader.packet(packet, visit);
+			},
+		};
 	reader.finish();
 }
+
+type Visit = (event: KernelEvent) => void;
 
 class BundleReader {
 	readonly #shapes: ReadonlyMap<number, MessageShape>;
 	readonly #facts: SourceFacts;
 	readonly #where: string;
+	readonly #intake: Intake;
+	readonly #known: KnownMessages;
 	readonly #comms = new Map<number, string>();
 	readonly #groups = new Map<number, number>();
+	readonly #event = new KernelEvent();
+	readonly #inPacket = new FieldWalk();
+	readonly #inBundle = new FieldWalk();
+	readonly #inEvent = new FieldWalk();
 	#unknown = 0;
 
-	constructor(shapes: ReadonlyMap<number, MessageShape>, facts: SourceFacts, where: string) {
+	constructor(shapes: ReadonlyMap<number, MessageShape>, facts: SourceFacts, where: string, intake: Intake) {
 		this.#shapes = shapes;
 		this.#facts = facts;
 		this.#where = where;
+		this.#intake = intake;
+		this.#known = new KnownMessages(shapes, where);
 	}
 
-	packet(packet: Uint8Array, batch: TracefsEvent[]): void {
-		for (const field of fieldsOf(packet, this.#where)) {
-			if (field.wire !== 2) continue;
-			if (field.number === Packet.ftraceEvents) this.#bundle(field.bytes, batch);
-			else if (field.number === Packet.processTree) this.#processes(field.bytes);
-			else if (field.number === Packet.systemInfo) this.#system(field.bytes);
+	packet(packet: Uint8Array, visit: Visit): void {
+		const walk = this.#inPacket.begin(packet, 0, packet.length, this.#where);
+		while (walk.next()) {
+			if (walk.wire !== 2) continue;
+			if (walk.number === Packet.ftraceEvents) this.#bundle(packet, walk.from, walk.to, visit);
+			else if (walk.number === Packet.processTree) this.#processes(packet.subarray(walk.from, walk.to));
+			else if (walk.number === Packet.systemInfo) this.#system(packet.subarray(walk.from, walk.to));
 		}
 	}
 
@@ -132,22 +94,63 @@ class BundleReader {
 		if (this.#unknown > 0) this.#facts.warnings.push(`${this.#unknown} generic events have no descriptor in the trace and were left out`);
 	}
 
-	#bundle(bundle: Uint8Array, batch: TracefsEvent[]): void {
-		let cpu = 0;
+	#bundle(packet: Uint8Array, from: number, to: number, visit: Visit): void {
 		let clock = 0;
-		const events: TracefsEvent[] = [];
-		for (const field of fieldsOf(bundle, this.#where)) {
-			if (field.number === Bundle.cpu) cpu = Number(field.value);
-			else if (field.number === Bundle.clock) clock = Number(field.value);
-			else if (field.number === Bundle.lostEvents && field.value !== 0n) lose(this.#facts, "lostBundles", 1);
-			else if (field.number === Bundle.event && field.wire === 2) this.#event(field.bytes, events);
+		let found = false;
+		const walk = this.#inBundle.begin(packet, from, to, this.#where);
+		while (walk.next()) {
+			if (walk.number === Bundle.clock) clock = walk.value;
+			else if (walk.number === Bundle.lostEvents && walk.value !== 0) lose(this.#facts, "lostBundles", 1);
+			else if (walk.number === Bundle.event && walk.wire === 2 && this.#eventAt(packet, walk.from, walk.to, visit)) found = true;
 		}
-		// The CPU may stand behind its events.
-		for (const event of events) batch.push(cpu === 0 ? event : { ...event, cpu });
-		if (events.length > 0) this.#facts.clock ||= CLOCKS[clock] ?? "";
+		if (found) this.#facts.clock ||= CLOCKS[clock] ?? "";
 	}
 
-	#event(message: Uint8Array, events: TracefsEvent[]): void {
+	/** Whether it is one. */
+	#eventAt(packet: Uint8Array, from: number, to: number, visit: Visit): boolean {
+		const walk = this.#inEvent.begin(packet, from, to, this.#where);
+		let ns = 0;
+		let pid = 0;
+		let contents = 0;
+		let content = 0;
+		let begin = 0;
+		let end = 0;
+		while (walk.next()) {
+			if (walk.number === Event.timestamp) ns = walk.value;
+			else if (walk.number === Event.pid) pid = walk.low | 0;
+			else if (walk.wire === 2) {
+				contents++;
+				content = walk.number;
+				begin = walk.from;
+				end = walk.to;
+			}
+		}
+		if (contents === 0) return false;
+		const taken = this.#event;
+		const fast = contents === 1 && ns <= Number.MAX_SAFE_INTEGER;
+		if (fast && this.#known.read(content, packet, begin, end, taken)) {
+			taken.ns = ns;
+			this.#name(taken, pid);
+			visit(taken);
+			return true;
+		}
+		const raw = this.#raw(packet.subarray(from, to));
+		if (raw === undefined) return false;
+		const event = this.#intake.take(raw);
+		if (event !== null) visit(event);
+		if (fast) this.#known.learn(content, packet.subarray(begin, end), raw, this.#intake);
+		return true;
+	}
+
+	#name(event: KernelEvent, pid: number): void {
+		if (event.pid === pid && event.comm !== "") return;
+		event.pid = pid;
+		event.comm = this.#comms.get(pid) ?? "";
+		event.tgid = this.#groups.get(pid) ?? -1;
+	}
+
+	/** The event as text has it. */
+	#raw(message: Uint8Array): TracefsEvent | undefined {
 		let ns = 0;
 		let pid = 0;
 		let found: { name: string; text: string } | undefined;
@@ -156,12 +159,11 @@ class BundleReader {
 			else if (field.number === Event.pid) pid = Number(BigInt.asIntN(32, field.value));
 			else if (field.wire === 2) found = this.#content(field) ?? found;
 		}
-		if (found === undefined) return;
-		events.push({ comm: this.#comms.get(pid) ?? "", pid, tgid: this.#groups.get(pid) ?? -1, cpu: 0, ns, ...found });
+		return found && { comm: this.#comms.get(pid) ?? "", pid, tgid: this.#groups.get(pid) ?? -1, cpu: 0, ns, ...found };
 	}
 
 	#content(field: WireField): { name: string; text: string } | undefined {
-		if (field.number === Event.generic) return generic(field.bytes, this.#where);
+		if (field.number === GENERIC) return generic(field.bytes, this.#where);
 		const typed = TYPED[field.number];
 		if (typed !== undefined) {
 			const pairs = [];
@@ -173,7 +175,7 @@ class BundleReader {
 		}
 		const comm = COMMS[field.number];
 		if (comm !== undefined) this.#taskName(field.bytes, comm);
-		if (field.number < Event.dynamic) return undefined;
+		if (field.number < DYNAMIC) return undefined;
 		const shape = this.#shapes.get(field.number);
 		if (shape === undefined) {
 			this.#unknown++;
@@ -196,7 +198,13 @@ class BundleReader {
 			if (field.number === at.pid && field.wire === 0) pid = Number(BigInt.asIntN(32, field.value));
 			else if (field.number === at.comm && field.wire === 2) comm = utf8(field.bytes);
 		}
-		if (pid > 0 && comm !== "") this.#comms.set(pid, comm);
+		if (pid > 0 && comm !== "") this.#called(pid, comm);
+	}
+
+	#called(pid: number, comm: string): void {
+		this.#comms.set(pid, comm);
+		// Looked up again.
+		this.#event.comm = "";
 	}
 
 	/** ProcessTree { processes = 1 {pid 1, cmdline 3}, threads = 2 {tid 1, name 2, tgid 3} }. */
@@ -213,7 +221,8 @@ class BundleReader {
 			}
 			if (id < 0) continue;
 			this.#groups.set(id, entry.number === 1 ? id : group);
-			if (name !== "" && !this.#comms.has(id)) this.#comms.set(id, name.split("/").pop() ?? name);
+			if (name !== "" && !this.#comms.has(id)) this.#called(id, name.split("/").pop() ?? name);
+			this.#event.comm = "";
 		}
 	}
 

@@ -35,33 +35,136 @@ export function varintAt(bytes: Uint8Array, at: number): { value: bigint; end: n
 	return { value: 0n, end: -1 };
 }
 
+const WORD = 2 ** 32;
+
+/** Goes from field to field of a message, without an object for each. */
+export class FieldWalk {
+	#bytes: Uint8Array = EMPTY;
+	#where = "";
+	#start = 0;
+	#end = 0;
+	/** Behind the field. */
+	#at = 0;
+	number = 0;
+	wire = 0;
+	/** Varint and fixed values, unsigned: bits 0 to 31, and those above. */
+	low = 0;
+	high = 0;
+	/** Content of a field of bytes. */
+	from = 0;
+	to = 0;
+
+	/** The message at bytes[from..to). */
+	begin(bytes: Uint8Array, from: number, to: number, where: string): this {
+		this.#bytes = bytes;
+		this.#start = from;
+		this.#at = from;
+		this.#end = to;
+		this.#where = where;
+		return this;
+	}
+
+	get bytes(): Uint8Array {
+		return this.#bytes;
+	}
+
+	is(number: number, wire: number): boolean {
+		return this.number === number && this.wire === wire;
+	}
+
+	/** The value as a number: exact up to 2^53. */
+	get value(): number {
+		return this.high * WORD + this.low;
+	}
+
+	/** The value of an int64 or int32. */
+	get signed(): number {
+		return (this.high | 0) * WORD + this.low;
+	}
+
+	/** False at the end. @throws BadInputError where the message is damaged */
+	next(): boolean {
+		const begin = this.#at;
+		if (begin >= this.#end) return false;
+		const bytes = this.#bytes;
+		let at = this.#varint(begin);
+		if (at < 0 || this.high !== 0) throw this.#damaged(begin, "a tag");
+		const wire = this.low & 7;
+		const number = this.low >>> 3;
+		if (number === 0) throw this.#damaged(begin, "field number 0");
+		this.number = number;
+		this.wire = wire;
+		if (wire === 0) {
+			at = this.#varint(at);
+			if (at < 0) throw this.#damaged(begin, "a number");
+			this.#at = at;
+			return true;
+		}
+		if (wire === 2) {
+			at = this.#varint(at);
+			const length = this.value;
+			if (at < 0 || length > this.#end - at) throw this.#damaged(begin, "a length beyond its end");
+			this.from = at;
+			this.to = at + length;
+			this.low = 0;
+			this.high = 0;
+			this.#at = this.to;
+			return true;
+		}
+		if (wire !== 1 && wire !== 5) throw this.#damaged(begin, `wire type ${wire}`);
+		const size = wire === 1 ? 8 : 4;
+		if (at + size > this.#end) throw this.#damaged(begin, "a fixed number");
+		this.low = wordAt(bytes, at);
+		this.high = wire === 1 ? wordAt(bytes, at + 4) : 0;
+		this.#at = at + size;
+		return true;
+	}
+
+	#damaged(at: number, what: string): BadInputError {
+		return new BadInputError(`a damaged message: ${what}`, { where: `${this.#where}, byte ${at - this.#start} of it` });
+	}
+
+	/** Reads one into `low` and `high`; behind it, or -1 where it is cut off or longer than 10 bytes. */
+	#varint(from: number): number {
+		const bytes = this.#bytes;
+		const end = Math.min(this.#end, from + MAX_VARINT);
+		this.high = 0;
+		let low = 0;
+		let at = from;
+		for (let shift = 0; shift < 28 && at < end; shift += 7) {
+			const byte = bytes[at++];
+			low |= (byte & 127) << shift;
+			if (byte < 128) {
+				this.low = low;
+				return at;
+			}
+		}
+		if (at >= end) return -1;
+		let byte = bytes[at++];
+		this.low = (low | (byte << 28)) >>> 0;
+		let high = (byte & 127) >>> 4;
+		for (let shift = 3; byte >= 128; shift += 7) {
+			if (at >= end) return -1;
+			byte = bytes[at++];
+			high |= (byte & 127) << shift;
+		}
+		this.high = high >>> 0;
+		return at;
+	}
+}
+
+const MAX_VARINT = 10;
+
+const wordAt = (bytes: Uint8Array, at: number): number =>
+	(bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
+
 /** Fields of a message. @throws BadInputError where it is damaged */
 export function* fieldsOf(message: Uint8Array, where: string): Generator<WireField> {
-	const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-	let at = 0;
-	const damaged = (what: string): BadInputError => new BadInputError(`a damaged message: ${what}`, { where: `${where}, byte ${at} of it` });
-	while (at < message.length) {
-		const tag = varintAt(message, at);
-		if (tag.end < 0 || tag.value > 0xffff_ffffn) throw damaged("a tag");
-		const wire = Number(tag.value & 7n);
-		const number = Number(tag.value >> 3n);
-		if (number === 0) throw damaged("field number 0");
-		if (wire === 0) {
-			const { value, end } = varintAt(message, tag.end);
-			if (end < 0) throw damaged("a number");
-			at = end;
-			yield { number, wire, value, bytes: EMPTY };
-		} else if (wire === 2) {
-			const length = varintAt(message, tag.end);
-			if (length.end < 0 || length.value > BigInt(message.length - length.end)) throw damaged("a length beyond its end");
-			at = length.end + Number(length.value);
-			yield { number, wire, value: 0n, bytes: message.subarray(length.end, at) };
-		} else if (wire === 1 || wire === 5) {
-			const size = wire === 1 ? 8 : 4;
-			if (tag.end + size > message.length) throw damaged("a fixed number");
-			at = tag.end + size;
-			yield { number, wire, value: wire === 1 ? view.getBigUint64(tag.end, true) : BigInt(view.getUint32(tag.end, true)), bytes: EMPTY };
-		} else throw damaged(`wire type ${wire}`);
+	const walk = new FieldWalk().begin(message, 0, message.length, where);
+	while (walk.next()) {
+		const { number, wire } = walk;
+		if (wire === 2) yield { number, wire, value: 0n, bytes: message.subarray(walk.from, walk.to) };
+		else yield { number, wire, value: (BigInt(walk.high) << 32n) | BigInt(walk.low), bytes: EMPTY };
 	}
 }
 

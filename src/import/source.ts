@@ -3,7 +3,6 @@ import { BadInputError } from "../errors.js";
 import type { EventBatch } from "./event.js";
 import type { SourceDigest } from "./input.js";
 import type { Intake } from "./intake.js";
-import type { TracefsEvent } from "./tracefs.js";
 
 export interface SourceFacts {
 	readonly digest: SourceDigest;
@@ -19,15 +18,9 @@ export interface SourceFacts {
 	readonly lenient: boolean;
 }
 
-export interface Reading {
+interface Reading {
 	readonly facts: SourceFacts;
-	/** In the order of time as far as the format keeps one (reorder.ts for those that do not). */
-	readonly batches: AsyncGenerator<TracefsEvent[]>;
-}
-
-/** As Reading, of events that are the tracker's already. */
-export interface TakenReading {
-	readonly facts: SourceFacts;
+	/** In the order of time as far as the format keeps one (order.ts for those that do not). */
 	readonly batches: AsyncGenerator<EventBatch>;
 }
 
@@ -36,9 +29,7 @@ export interface EventSource {
 	readonly path: string;
 	/** "trace.dat v7", "perf script", … */
 	readonly format: string;
-	read(): Reading;
-	/** As `read`, without an object for each event, where the format has a way to. */
-	take?(intake: Intake): TakenReading;
+	take(intake: Intake): Reading;
 }
 
 export const newFacts = (clock: string, resolutionNs: number, lenient: boolean): SourceFacts => ({

@@ -2,9 +2,10 @@
 // what that costs, and what makes the capture useless as it is.
 import { BadInputError } from "../errors.js";
 import { DamagedEvents } from "./damaged.js";
-import { Intake, takeFrom } from "./intake.js";
+import { Code, type KernelEvent, NAMES } from "./event.js";
+import { EventSpool } from "./eventspool.js";
+import { Intake } from "./intake.js";
 import type { KnownVm } from "./knownvm.js";
-import { mergeByTime } from "./merge.js";
 import type { Lacking } from "./normalise.js";
 import type { ProbeDefinitions } from "./probes.js";
 import { type TakenProfile, takeProfile } from "./profiles.js";
@@ -13,7 +14,7 @@ import { Scout } from "./scout.js";
 import { SlotEvidence } from "./slotevidence.js";
 import { inferSlots } from "./slots.js";
 import type { EventSource, SourceFacts } from "./source.js";
-import type { TracefsEvent } from "./tracefs.js";
+import { readTogether } from "./together.js";
 
 /** What is said of a capture's kernel. */
 export interface Judgement {
@@ -34,6 +35,15 @@ export interface Survey {
 	/** null: memslots came before anything else, so the rest was not looked at. */
 	readonly judgement: Judgement | null;
 	readonly warnings: readonly string[];
+	/** All that was read of the sources; null where they were not read to their end. */
+	readonly read: SurveyRead | null;
+}
+
+interface SurveyRead {
+	readonly spool: EventSpool;
+	readonly facts: readonly SourceFacts[];
+	readonly recognisers: readonly Recogniser[];
+	readonly damaged: DamagedEvents;
 }
 
 export interface SurveyOptions {
@@ -45,63 +55,55 @@ export interface SurveyOptions {
 	readonly where: string;
 }
 
-/** Times between which a source has an event. */
-type Spans = Map<string, { first: number; last: number }>;
+/** Times between which a source has an event, by the event's code. */
+type Spans = Map<number, { first: number; last: number }>;
 
 interface Look {
 	readonly scout: Scout;
 	readonly facts: readonly SourceFacts[];
 	readonly recognisers: readonly Recogniser[];
 	readonly spans: readonly Spans[];
+	readonly damaged: DamagedEvents;
 }
 
-async function look(sources: readonly EventSource[], { definitions, lenient, where }: SurveyOptions): Promise<Look> {
+async function look(sources: readonly EventSource[], { definitions, lenient, where }: SurveyOptions, spool: EventSpool): Promise<Look> {
 	const damaged = new DamagedEvents(lenient, where);
 	const scout = new Scout(new SlotEvidence());
 	const recognisers = sources.map((source) => new Recogniser(definitions, source.path));
-	const facts: SourceFacts[] = [];
 	const spans: Spans[] = sources.map(() => new Map());
-	if (sources.length === 1 && sources[0] !== undefined && recognisers[0] !== undefined) {
-		const intake = new Intake(recognisers[0], scout, damaged);
-		const reading = takeFrom(sources[0], intake);
-		facts.push(reading.facts);
-		for await (const batch of reading.batches) {
-			batch.each(() => undefined);
-			if (scout.complete) break;
-		}
-		return { scout, facts, recognisers, spans };
-	}
 	const intakes = recognisers.map((recogniser) => new Intake(recogniser, scout, damaged));
-	const readings = sources.map((source, at) => {
-		const reading = source.read();
-		facts.push(reading.facts);
-		return tagged(reading.batches, at);
+	const { facts, batches } = readTogether(sources, intakes, (source, { code, ns }) => {
+		const span = spans[source]?.get(code);
+		if (span === undefined) spans[source]?.set(code, { first: ns, last: ns });
+		else span.last = ns;
 	});
-	for await (const batch of mergeByTime(readings)) {
-		for (const { event, source } of batch) {
-			intakes[source]?.take(event);
-			const span = spans[source]?.get(event.name);
-			if (span === undefined) spans[source]?.set(event.name, { first: event.ns, last: event.ns });
-			else span.last = event.ns;
-		}
+	const visit = (event: KernelEvent): void => {
+		scout.look(event);
+		spool.push(event);
+	};
+	for await (const batch of batches) {
+		batch.each(visit);
+		if (scout.complete && sources.length === 1) break;
 	}
-	return { scout, facts, recognisers, spans };
-}
-
-interface Tagged {
-	readonly event: TracefsEvent;
-	readonly ns: number;
-	readonly source: number;
-}
-
-async function* tagged(batches: AsyncGenerator<TracefsEvent[]>, source: number): AsyncGenerator<Tagged[]> {
-	for await (const batch of batches) yield batch.map((event) => ({ event, ns: event.ns, source }));
+	return { scout, facts, recognisers, spans, damaged };
 }
 
 /** @throws BadInputError where the capture cannot be used, and the user can say or do something about it */
 export async function survey(sources: readonly EventSource[], options: SurveyOptions): Promise<Survey> {
+	const spool = new EventSpool();
+	try {
+		const seen = await look(sources, options, spool);
+		if (seen.scout.complete) spool.close();
+		return { ...judged(sources, options, seen), read: seen.scout.complete ? null : { ...seen, spool } };
+	} catch (error) {
+		spool.close();
+		throw error;
+	}
+}
+
+function judged(sources: readonly EventSource[], options: SurveyOptions, seen: Look): Omit<Survey, "read"> {
 	const { definitions, told, kernel, lenient, where } = options;
-	const { scout, facts, recognisers, spans } = await look(sources, options);
+	const { scout, facts, recognisers, spans } = seen;
 	const warnings: string[] = [];
 	const unsure = (what: string, hint: string): void => {
 		if (!lenient) throw new BadInputError(what, { where, hint });
@@ -218,14 +220,14 @@ function checkTogether(
 		});
 	});
 	spans.forEach((each, at) => {
-		for (const [name, span] of each) {
+		for (const [code, span] of each) {
 			const twin = spans.findIndex((others, other) => {
-				const twice = others.get(name);
+				const twice = others.get(code);
 				return other > at && twice !== undefined && twice.first < span.last && span.first < twice.last;
 			});
-			if (twin >= 0 && name !== "tracing_mark_write" && name !== "print")
+			if (twin >= 0 && code !== Code.mark && code !== Code.silent)
 				unsure(
-					`${name} is in ${sources[at]?.path ?? ""} and in ${sources[twin]?.path ?? ""} at the same time: its events would count twice`,
+					`${NAMES[code]} is in ${sources[at]?.path ?? ""} and in ${sources[twin]?.path ?? ""} at the same time: its events would count twice`,
 					"leave it out of one of them",
 				);
 		}

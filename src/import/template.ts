@@ -1,12 +1,13 @@
 // How the lines of one event are read without a string: literal bytes with values between them, made from the first line of its kind and from what
 // recognise.ts says that its fields are. A line that does not fit is read as text.
-import { Code, type EventShape, Fault, Memslot, Range, Spte } from "./event.js";
+import { Code, type EventShape, Fault, Memslot, Range, Spte, VALUES } from "./event.js";
+import { type Literal, literalOf, startsWith } from "./literal.js";
 
 const Take = { skip: 0, hex: 1, decimal: 2, wide: 3 } as const;
 
 interface TemplateStep {
 	/** Bytes before the value. */
-	readonly literal: Uint8Array;
+	readonly literal: Literal;
 	readonly take: number;
 	/** Place in KernelEvent.v. */
 	readonly at: number;
@@ -17,9 +18,14 @@ export interface Template {
 	/** "(symbol+0x0/0x10) " comes first. */
 	readonly head: boolean;
 	readonly steps: readonly TemplateStep[];
+	/** Places in KernelEvent.v that no step fills. */
+	readonly unset: readonly number[];
 }
 
-const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "latin1"));
+function made(code: number, head: boolean, steps: readonly TemplateStep[]): Template {
+	const filled = new Set(steps.flatMap(({ take, at }) => (take === Take.skip ? [] : take === Take.wide ? [at, at + 1] : [at])));
+	return { code, head, steps, unset: Array.from({ length: VALUES }, (_, at) => at).filter((at) => !filled.has(at)) };
+}
 
 const HEAD = /^\([^)]*\)/;
 const PAIR = /^(\w+)=(\S*)$/;
@@ -36,7 +42,7 @@ export function templateOf(text: string, shape: EventShape, given: ReadonlyMap<s
 	const head = HEAD.exec(text)?.[0];
 	const rest = head === undefined ? text : text.slice(head.length);
 	const steps = shape.style === "fields" || given !== null ? fieldSteps(rest, shape, given) : wordSteps(rest, shape);
-	return steps === null ? null : { code: shape.code, head: head !== undefined, steps };
+	return steps === null ? null : made(shape.code, head !== undefined, steps);
 }
 
 function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, string> | null): TemplateStep[] | null {
@@ -63,7 +69,7 @@ function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, 
 		const literal = `${space}${key}=`;
 		space = " ";
 		if (value === undefined) {
-			steps.push({ literal: bytesOf(literal), take: Take.skip, at: 0 });
+			steps.push({ literal: literalOf(literal), take: Take.skip, at: 0 });
 			continue;
 		}
 		if (seen.has(key)) return null;
@@ -71,11 +77,11 @@ function fieldSteps(rest: string, shape: EventShape, given: ReadonlyMap<string, 
 		used = steps.length + 1;
 		const take = value.kind === "wide" ? Take.wide : Take.hex;
 		if (value.kind === "copyTarget") return null;
-		if (HEX.test(text)) steps.push({ literal: bytesOf(`${literal}0x`), take, at: value.at });
-		else if (value.kind === "decimal" && DECIMAL.test(text)) steps.push({ literal: bytesOf(literal), take: Take.decimal, at: value.at });
+		if (HEX.test(text)) steps.push({ literal: literalOf(`${literal}0x`), take, at: value.at });
+		else if (value.kind === "decimal" && DECIMAL.test(text)) steps.push({ literal: literalOf(literal), take: Take.decimal, at: value.at });
 		// A tracepoint's fields are hexadecimal whether they say so or not.
 		else if (value.kind !== "decimal" && shape.style === "words" && BARE_HEX.test(text))
-			steps.push({ literal: bytesOf(literal), take, at: value.at });
+			steps.push({ literal: literalOf(literal), take, at: value.at });
 		else return null;
 	}
 	// Fields that the tracker can do without may not be there.
@@ -94,66 +100,16 @@ export function templateOfPairs(
 		const meant = meaning(key);
 		const value = shape.values.find((candidate) => candidate.key === meant?.key);
 		const literal = ` ${key}=`;
-		if (meant === undefined || value === undefined) steps.push({ literal: bytesOf(literal), take: Take.skip, at: 0 });
+		if (meant === undefined || value === undefined) steps.push({ literal: literalOf(literal), take: Take.skip, at: 0 });
 		else if (value.kind === "copyTarget") return null;
 		else {
 			const take = meant.hex ? (value.kind === "wide" ? Take.wide : Take.hex) : Take.decimal;
 			const prefixed = meant.hex && HEX.test(word);
 			if (!prefixed && !(meant.hex ? BARE_HEX : DECIMAL).test(word)) return null;
-			steps.push({ literal: bytesOf(prefixed ? `${literal}0x` : literal), take, at: value.at });
+			steps.push({ literal: literalOf(prefixed ? `${literal}0x` : literal), take, at: value.at });
 		}
 	}
-	return { code: shape.code, head: false, steps };
-}
-
-/** What is known of the lines of one event. */
-interface KnownName {
-	readonly name: Uint8Array;
-	/** null: they mean nothing. */
-	readonly template: Template | null;
-	/** Lines so far that mean nothing. */
-	skipped: number;
-}
-
-/** A power of two; more than the events that a capture has. */
-const NAMES = 512;
-
-/** Templates by the bytes of an event's name. */
-export class NameTable {
-	readonly #names: (KnownName | undefined)[] = Array.from({ length: NAMES });
-
-	learn(name: string, template: Template | null): void {
-		const bytes = bytesOf(name);
-		let hash = 0;
-		for (const byte of bytes) hash = (Math.imul(hash, 31) + byte) | 0;
-		for (let tries = 0; tries < NAMES / 2; tries++) {
-			const slot = (hash + tries) & (NAMES - 1);
-			if (this.#names[slot] !== undefined) continue;
-			this.#names[slot] = { name: bytes, template, skipped: 0 };
-			return;
-		}
-	}
-
-	/** Lines of events that mean nothing, by name. */
-	skipped(): [name: string, lines: number][] {
-		return this.#names.flatMap((known) =>
-			known === undefined || known.skipped === 0 ? [] : [[Buffer.from(known.name).toString("latin1"), known.skipped] as [string, number]],
-		);
-	}
-
-	/** @param hash as `learn` makes it */
-	find(hash: number, bytes: Uint8Array, from: number, to: number): KnownName | undefined {
-		for (let tries = 0; tries < NAMES; tries++) {
-			const known = this.#names[(hash + tries) & (NAMES - 1)];
-			if (known === undefined) return undefined;
-			const { name } = known;
-			if (name.length !== to - from) continue;
-			let at = 0;
-			while (at < name.length && name[at] === bytes[from + at]) at++;
-			if (at === name.length) return known;
-		}
-		return undefined;
-	}
+	return made(shape.code, false, steps);
 }
 
 function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
@@ -166,12 +122,12 @@ function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
 		const end = text.indexOf(" ", at);
 		const word = text.slice(at, end < 0 ? undefined : end);
 		at += word.length;
-		if (value.kind === "decimal" && DECIMAL.test(word)) steps.push({ literal: bytesOf(before), take: Take.decimal, at: value.at });
+		if (value.kind === "decimal" && DECIMAL.test(word)) steps.push({ literal: literalOf(before), take: Take.decimal, at: value.at });
 		else if (value.kind === "copyTarget" || value.kind === "decimal") return null;
 		else {
 			const take = value.kind === "wide" ? Take.wide : Take.hex;
-			if (HEX.test(word)) steps.push({ literal: bytesOf(`${before}0x`), take, at: value.at });
-			else if (BARE_HEX.test(word)) steps.push({ literal: bytesOf(before), take, at: value.at });
+			if (HEX.test(word)) steps.push({ literal: literalOf(`${before}0x`), take, at: value.at });
+			else if (BARE_HEX.test(word)) steps.push({ literal: literalOf(before), take, at: value.at });
 			else return null;
 		}
 	}
@@ -187,34 +143,41 @@ const RETURN = 13;
 const SPACE = 32;
 const ZERO = 48;
 const CLOSE = 41;
+const COLON = 58;
+/** Ends a line within a line of JSON; elsewhere no value has one. */
+const BACKSLASH = 92;
 const WORD = 2 ** 32;
 const MAX_HEX_DIGITS = 16;
 const MAX_DECIMAL_DIGITS = 9;
 /** No line. */
 export const MISFIT = -1;
 
+/** Digits of a value that go into one word. */
+const WORD_DIGITS = 8;
+
 /**
  * Values of bytes[at..] by the template into `v`; the place behind the last of them, or MISFIT. Whatever the bytes are, reading ends before `end`,
- * where a newline stands.
+ * where a newline stands. `view`: of the same bytes and a few behind them.
  */
-export function readTemplate(template: Template, bytes: Uint8Array, from: number, v: Float64Array): number {
+export function readTemplate(template: Template, bytes: Uint8Array, view: DataView, from: number, v: Float64Array): number {
 	let at = from;
-	v.fill(Number.NaN);
+	const { steps, unset } = template;
+	for (let each = 0; each < unset.length; each++) v[unset[each]] = Number.NaN;
 	if (template.head) {
 		while (bytes[at] !== CLOSE) {
-			if (bytes[at] < SPACE) return MISFIT;
+			// A colon is that of a second line, whose beginning was lost.
+			if (bytes[at] < SPACE || bytes[at] === COLON) return MISFIT;
 			at++;
 		}
 		at++;
 	}
-	const { steps } = template;
 	for (let index = 0; index < steps.length; index++) {
 		const step = steps[index];
-		const { literal } = step;
-		for (let each = 0; each < literal.length; each++) if (bytes[at++] !== literal[each]) return MISFIT;
-		const first = at;
+		if (!startsWith(view, at, step.literal)) return MISFIT;
+		const first = at + step.literal.length;
+		at = first;
 		if (step.take === Take.skip) {
-			while (bytes[at] > SPACE) at++;
+			while (bytes[at] > SPACE && bytes[at] !== BACKSLASH) at++;
 			continue;
 		}
 		if (step.take === Take.decimal) {
@@ -226,21 +189,36 @@ export function readTemplate(template: Template, bytes: Uint8Array, from: number
 			if (at === first || at - first > MAX_DECIMAL_DIGITS) return MISFIT;
 			v[step.at] = value;
 		} else {
-			let low = 0;
-			let high = 0;
-			for (let digit = DIGIT[bytes[at]]; digit < 16; digit = DIGIT[bytes[at]]) {
-				high = (high << 4) | (low >>> 28);
-				low = (low << 4) | digit;
+			// The first eight digits, and those behind them.
+			let word = 0;
+			let digit = DIGIT[bytes[at]];
+			for (const end = at + WORD_DIGITS; digit < 16 && at < end; digit = DIGIT[bytes[at]]) {
+				word = (word << 4) | digit;
+				at++;
+			}
+			let more = 0;
+			const middle = at;
+			for (; digit < 16; digit = DIGIT[bytes[at]]) {
+				more = (more << 4) | digit;
 				at++;
 			}
 			if (at === first || at - first > MAX_HEX_DIGITS) return MISFIT;
-			if (step.take === Take.wide) {
-				v[step.at] = low >>> 0;
-				v[step.at + 1] = high >>> 0;
-			} else v[step.at] = high === 0 ? low >>> 0 : high * WORD + (low >>> 0);
+			// Places that the first word is shifted by: 0 to 32.
+			const shift = (at - middle) * 4;
+			if (shift === 0) {
+				v[step.at] = word >>> 0;
+				if (step.take === Take.wide) v[step.at + 1] = 0;
+			} else {
+				const low = shift === 32 ? more : (word << shift) | more;
+				const high = shift === 32 ? word : word >>> (32 - shift);
+				if (step.take === Take.wide) {
+					v[step.at] = low >>> 0;
+					v[step.at + 1] = high >>> 0;
+				} else v[step.at] = high * WORD + (low >>> 0);
+			}
 		}
 		const after = bytes[at];
-		if (after !== SPACE && after !== NEWLINE && !(after === RETURN && bytes[at + 1] === NEWLINE)) return MISFIT;
+		if (after !== SPACE && after !== NEWLINE && after !== BACKSLASH && !(after === RETURN && bytes[at + 1] === NEWLINE)) return MISFIT;
 	}
 	return at;
 }

@@ -2,10 +2,13 @@
 import { BadInputError } from "../errors.js";
 import type { EventBatch, KernelEvent } from "./event.js";
 import { bpfTemplate, FastBpf } from "./fastbpf.js";
-import { type FastLayout, FastLines } from "./fastlines.js";
-import { type Line, readLines, readTextBlocks, type TextBlock } from "./input.js";
+import { FastLines } from "./fastlines.js";
+import { readTextBlocks, type TextBlock } from "./input.js";
 import type { Intake } from "./intake.js";
-import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts, type TakenReading } from "./source.js";
+import type { KnownLines } from "./knownlines.js";
+import type { Layout } from "./linebeginnings.js";
+import { damage, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
+import { MISFIT } from "./template.js";
 import type { TracefsEvent, TracefsLine } from "./tracefs.js";
 
 /** What a line of some layout is. */
@@ -17,8 +20,10 @@ export type TextLine =
 export interface TextLayout {
 	readonly format: string;
 	readonly clock: string;
-	/** Most lines are as fastlines.ts reads them. */
-	readonly fast?: FastLayout | "bpftrace";
+	/** Most lines are as fastlines.ts or fastbpf.ts reads them. */
+	readonly fast?: Layout | "bpftrace" | "bpftrace-json" | undefined;
+	/** A line of the file may hold any number of lines of the layout. */
+	readonly split?: LineSplitter;
 	parse(line: string): TextLine;
 }
 
@@ -112,22 +117,21 @@ function excerpt(text: string): string {
 	return `"${shown}${text.length > 60 ? "…" : ""}"`;
 }
 
-/** Lines, and where several stand in one of the file's (JSON), those. */
-export type LineSplitter = (line: Line, facts: SourceFacts) => readonly string[];
+/** Lines of text within one of the file's. */
+type LineSplitter = (line: string, facts: SourceFacts) => readonly string[];
 
-export function textSource(path: string, layout: TextLayout, lenient: boolean, split?: LineSplitter): EventSource {
-	const source: EventSource = { path, format: layout.format, read: () => reading(path, layout, lenient, split) };
-	return layout.fast !== undefined && split === undefined
-		? { ...source, take: (intake) => fastReading(path, layout, lenient, intake) }
-		: source;
+export function textSource(path: string, layout: TextLayout, lenient: boolean): EventSource {
+	return {
+		path,
+		format: layout.format,
+		take: (intake) => {
+			const facts = newFacts(layout.clock, 1000, lenient);
+			return { facts, batches: batchesOf(path, layout, facts, intake) };
+		},
+	};
 }
 
-function fastReading(path: string, layout: TextLayout, lenient: boolean, intake: Intake): TakenReading {
-	const facts = newFacts(layout.clock, 1000, lenient);
-	return { facts, batches: fastBatches(path, layout, facts, intake) };
-}
-
-async function* fastBatches(path: string, layout: TextLayout, facts: SourceFacts, intake: Intake): AsyncGenerator<EventBatch> {
+async function* batchesOf(path: string, layout: TextLayout, facts: SourceFacts, intake: Intake): AsyncGenerator<EventBatch> {
 	const lines = new ByteLines(layout, facts, path, intake);
 	for await (const block of readTextBlocks(path, facts.digest)) yield { each: (visit) => lines.read(block, visit) };
 	lines.finish();
@@ -141,123 +145,110 @@ interface Learning {
 /** Lines of a name that are looked at for a template. */
 const LESSONS = 8;
 
+/** Reads one line at a place of the bytes, as fastlines.ts does. */
+interface LineBytes {
+	readonly known: KnownLines;
+	line(bytes: Uint8Array, view: DataView, from: number, visit: (event: KernelEvent) => void): number;
+}
+
+function bytesOf(fast: TextLayout["fast"]): LineBytes | null {
+	if (fast === undefined) return null;
+	return fast === "bpftrace" || fast === "bpftrace-json" ? new FastBpf(fast === "bpftrace-json") : new FastLines(fast);
+}
+
 /** Lines as bytes where they are as usual, and as text where they are not. */
 class ByteLines {
+	readonly #layout: TextLayout;
 	readonly #reader: LineReader;
 	readonly #facts: SourceFacts;
 	readonly #intake: Intake;
-	readonly #fast: FastLines | FastBpf;
-	readonly #bpf: boolean;
+	readonly #fast: LineBytes | null;
 	/** By the name of an event: what its last lines look like, and how many more of them may tell. */
 	readonly #learning = new Map<string, Learning>();
-	#visit: (event: KernelEvent) => void = () => undefined;
 	#number = 0;
 	#counted = 0;
 
 	constructor(layout: TextLayout, facts: SourceFacts, where: string, intake: Intake) {
+		this.#layout = layout;
 		this.#reader = new LineReader(layout, facts, where);
 		this.#facts = facts;
 		this.#intake = intake;
-		const visitTaken = (event: KernelEvent): void => {
-			intake.look(event);
-			this.#visit(event);
-		};
-		this.#bpf = layout.fast === "bpftrace";
-		this.#fast = layout.fast === "bpftrace" ? new FastBpf(visitTaken) : new FastLines(layout.fast ?? "kernel", visitTaken);
+		this.#fast = bytesOf(layout.fast);
 	}
 
-	read({ bytes, length, complete }: TextBlock, visit: (event: KernelEvent) => void): void {
-		this.#visit = visit;
+	read({ bytes, view, length, complete }: TextBlock, visit: (event: KernelEvent) => void): void {
+		const fast = complete ? this.#fast : null;
 		for (let at = 0; at < length; ) {
 			this.#number++;
-			const next = complete ? this.#fast.line(bytes, at) : -1;
-			if (next >= 0) {
+			const next = fast === null ? MISFIT : fast.line(bytes, view, at, visit);
+			if (next !== MISFIT) {
 				at = next;
 				continue;
 			}
 			const end = complete ? bytes.indexOf(10, at) : length;
-			this.#text(bytes.toString("utf8", at, end), complete);
+			const line = bytes.toString("utf8", at, end);
+			const { split } = this.#layout;
+			if (split === undefined) this.#text(line, complete, visit);
+			else for (const text of split(line, this.#facts)) this.#text(text, complete, visit);
 			at = end + 1;
 		}
 	}
 
-	#text(text: string, complete: boolean): void {
+	#text(text: string, complete: boolean, visit: (event: KernelEvent) => void): void {
 		this.#count();
 		const batch: TracefsEvent[] = [];
 		this.#reader.add(text, this.#number, complete, batch);
 		const [raw] = batch;
 		if (raw === undefined) return;
 		const event = this.#intake.take(raw);
-		if (event !== null) this.#visit(event);
-		this.#learn(raw, text);
+		if (event !== null) visit(event);
+		if (this.#fast !== null) this.#learn(this.#fast.known, raw, text);
 	}
 
 	/** Two lines that look alike are enough: one alone may be damaged. */
-	#learn(raw: TracefsEvent, text: string): void {
+	#learn(known: KnownLines, raw: TracefsEvent, text: string): void {
 		const learning = this.#learning.get(raw.name) ?? { likeness: "", tries: LESSONS };
 		this.#learning.set(raw.name, learning);
 		if (learning.tries-- <= 0) return;
-		if (this.#bpf) {
-			this.#learnBpf(learning, raw, text);
+		if (this.#fast instanceof FastBpf) {
+			this.#learnBpf(known, learning, raw, text);
 			return;
 		}
 		if (this.#intake.isSkipped(raw)) {
 			learning.tries = 0;
-			this.#fast.learn(raw.name, null);
+			known.learn(raw.name, null);
 			return;
 		}
 		const template = this.#intake.template(raw);
 		const likeness = JSON.stringify(template);
 		if (template !== null && likeness === learning.likeness) {
 			learning.tries = 0;
-			this.#fast.learn(raw.name, template);
+			known.learn(raw.name, template);
 		}
 		learning.likeness = likeness;
 	}
 
-	#learnBpf(learning: Learning, raw: TracefsEvent, text: string): void {
+	#learnBpf(known: KnownLines, learning: Learning, raw: TracefsEvent, text: string): void {
 		const values = this.#intake.values(raw);
 		const found = values === null ? null : bpfTemplate(text, values.shape, values.given);
 		const likeness = JSON.stringify(found);
 		if (found !== null && likeness === learning.likeness) {
 			learning.tries = 0;
-			this.#fast.learn(found.name, found.template);
+			known.learn(found.name, found.template);
 		}
 		learning.likeness = likeness;
 	}
 
 	#count(): void {
-		this.#reader.addEvents(this.#fast.taken - this.#counted);
-		this.#counted = this.#fast.taken;
+		const taken = this.#fast?.known.taken ?? 0;
+		this.#reader.addEvents(taken - this.#counted);
+		this.#counted = taken;
 	}
 
 	finish(): void {
 		this.#count();
-		for (const [name, lines] of this.#fast.skipped()) this.#intake.skip(name, lines);
-		if (this.#fast.nanoseconds) this.#facts.resolutionNs = 1;
+		for (const [name, lines] of this.#fast?.known.skipped() ?? []) this.#intake.skip(name, lines);
+		if (this.#fast?.known.nanoseconds === true) this.#facts.resolutionNs = 1;
 		this.#reader.finish();
 	}
-}
-
-function reading(path: string, layout: TextLayout, lenient: boolean, split: LineSplitter | undefined): Reading {
-	const facts = newFacts(layout.clock, 1000, lenient);
-	return { facts, batches: batchesOf(path, layout, split, facts) };
-}
-
-async function* batchesOf(
-	path: string,
-	layout: TextLayout,
-	split: LineSplitter | undefined,
-	facts: SourceFacts,
-): AsyncGenerator<TracefsEvent[]> {
-	const reader = new LineReader(layout, facts, path);
-	for await (const lines of readLines(path, facts.digest)) {
-		const batch: TracefsEvent[] = [];
-		for (const line of lines) {
-			if (split === undefined) reader.add(line.text, line.number, line.complete, batch);
-			else for (const text of split(line, facts)) reader.add(text, line.number, line.complete, batch);
-		}
-		yield batch;
-	}
-	reader.finish();
 }

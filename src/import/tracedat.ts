@@ -8,7 +8,7 @@ import { isGzip } from "./input.js";
 import type { Intake } from "./intake.js";
 import { Kallsyms } from "./kallsyms.js";
 import { readPage } from "./ringbuffer.js";
-import { damage, type EventSource, lose, newFacts, type Reading, type SourceFacts } from "./source.js";
+import { damage, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
 import { RECIPE_NAMES } from "./symbols.js";
 import { isSound } from "./template.js";
 import { type CpuPages, Option, readTraceDat, type TraceDat } from "./tracedatfile.js";
@@ -25,17 +25,11 @@ export function traceDatSource(path: string, lenient: boolean): EventSource {
 	return {
 		path,
 		format: "trace.dat",
-		read: () => reading(path, lenient),
 		take: (intake) => {
 			const facts = newFacts("", 1, lenient);
 			return { facts, batches: recordsOf(path, facts, (dat, file) => mergedBatches(dat, file, facts, intake)) };
 		},
 	};
-}
-
-function reading(path: string, lenient: boolean): Reading {
-	const facts = newFacts("", 1, lenient);
-	return { facts, batches: recordsOf(path, facts, (dat, file) => merged(dat, file, facts)) };
 }
 
 async function* recordsOf<T>(path: string, facts: SourceFacts, read: (dat: TraceDat, file: ByteFile) => Generator<T>): AsyncGenerator<T> {
@@ -279,17 +273,7 @@ class MergedRecords {
 	}
 }
 
-function* merged(dat: TraceDat, file: ByteFile, facts: SourceFacts): Generator<TracefsEvent[]> {
-	const records = new MergedRecords(dat, file, facts);
-	for (let more = true; more; ) {
-		const out: TracefsEvent[] = [];
-		more = records.visit(BATCH, (cursor, known, ns) => out.push(records.raw(cursor, known, ns)));
-		yield out;
-	}
-	records.finish();
-}
-
-/** As `merged`, without text where the format of an event tells where its values are. */
+/** Without text where the format of an event tells where its values are. */
 function* mergedBatches(dat: TraceDat, file: ByteFile, facts: SourceFacts, intake: Intake): Generator<EventBatch> {
 	const records = new MergedRecords(dat, file, facts);
 	const event = new KernelEvent();
@@ -307,7 +291,6 @@ function* mergedBatches(dat: TraceDat, file: ByteFile, facts: SourceFacts, intak
 				event.ns = ns;
 				event.pid = cursor.view.getInt32(cursor.from + 4, true);
 				event.comm = records.comm(event.pid);
-				intake.look(event);
 				visit(event);
 				return;
 			}

@@ -5,14 +5,15 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BadInputError } from "../../src/errors.js";
 import { DamagedEvents } from "../../src/import/damaged.js";
-import type { EventBatch } from "../../src/import/event.js";
-import { openSource } from "../../src/import/formats.js";
-import { Intake, takeFrom } from "../../src/import/intake.js";
+import { type EventBatch, WIDTHS } from "../../src/import/event.js";
+import { openSource, ordered, TEXT_LAYOUTS } from "../../src/import/formats.js";
+import { Intake } from "../../src/import/intake.js";
 import { NO_DEFINITIONS } from "../../src/import/probes.js";
 import { Recogniser } from "../../src/import/recognise.js";
 import { Scout } from "../../src/import/scout.js";
 import type { EventSource } from "../../src/import/source.js";
-import { asPerf, asReport, asTracefs, smallRun } from "./encode.js";
+import { type TextLayout, textSource } from "../../src/import/textsource.js";
+import { asLatency, asPerf, asReport, asTracefs, smallRun } from "./encode.js";
 import { fixture } from "./fixture.js";
 import { file } from "./sources.js";
 
@@ -28,10 +29,14 @@ interface Taken {
 async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
 	const recogniser = new Recogniser(NO_DEFINITIONS, "here");
 	const scout = new Scout(null);
-	const { facts, batches } = takeFrom(source, new Intake(recogniser, scout, new DamagedEvents(lenient, "here")));
+	const { facts, batches } = source.take(new Intake(recogniser, scout, new DamagedEvents(lenient, "here")));
 	const events: unknown[] = [];
 	const keep = (batch: EventBatch): void =>
-		batch.each(({ code, ns, pid, tgid, comm, v, text }) => events.push([code, ns, pid, tgid, comm, [...v], text]));
+		batch.each((event) => {
+			scout.look(event);
+			const { code, ns, pid, tgid, comm, v, text } = event;
+			events.push([code, ns, pid, tgid, comm, [...v].slice(0, WIDTHS[code]), text]);
+		});
 	try {
 		for await (const batch of batches) keep(batch);
 	} catch (reason) {
@@ -44,15 +49,12 @@ async function eventsOf(source: EventSource, lenient: boolean): Promise<Taken> {
 }
 
 /** As bytes, and as text. */
-async function both(
-	content: string | Uint8Array,
-	format: "tracefs" | "trace-cmd" | "perf" | "bpftrace" = "tracefs",
-	lenient = true,
-): Promise<[Taken, Taken]> {
-	const source = openSource(format, file(content), lenient);
-	const { take, ...text } = source;
-	expect(take).toBeDefined();
-	return [await eventsOf(source, lenient), await eventsOf(text, lenient)];
+async function both(content: string | Uint8Array, format: keyof typeof TEXT_LAYOUTS = "tracefs", lenient = true): Promise<[Taken, Taken]> {
+	const path = file(content);
+	const layout: TextLayout = TEXT_LAYOUTS[format];
+	const text = textSource(path, { ...layout, fast: undefined }, lenient);
+	const inOrder = format === "perf" || format.startsWith("bpftrace");
+	return [await eventsOf(openSource(format, path, lenient), lenient), await eventsOf(inOrder ? ordered(text) : text, lenient)];
 }
 
 const tiny = (name: string): string => gunzipSync(readFileSync(`${fixture(name)}trace.txt.gz`)).toString("utf8");
@@ -123,6 +125,58 @@ describe("lines as bytes", () => {
 				},
 			),
 			{ seed: 3, numRuns: 100, examples: [[1580, 0x20, false]] },
+		);
+	});
+
+	it("of the latency format, and damaged ones", async () => {
+		const whole = Buffer.from(asLatency(smallRun()));
+		const report = asReport(smallRun(), false).replace(/\[00(\d)\]/g, "  $1d..1.");
+		for (const content of [whole, report]) {
+			const [bytes, text] = await both(content, "latency");
+			expect(bytes).toEqual(text);
+			expect(bytes.events).toHaveLength(smallRun().length);
+		}
+		await fc.assert(
+			fc.asyncProperty(
+				fc.array(fc.record({ at: fc.nat(whole.length - 1), byte: fc.constantFrom(...Buffer.from("0x9f =:.us+()-\n\t/\0")) }), {
+					minLength: 1,
+					maxLength: 20,
+				}),
+				fc.boolean(),
+				async (edits, lenient) => {
+					const content = Buffer.from(whole);
+					for (const { at, byte } of edits) content[at] = byte;
+					const [hurt, read] = await both(content, "latency", lenient);
+					expect(hurt).toEqual(read);
+				},
+			),
+			{ seed: 5, numRuns: 100 },
+		);
+	});
+
+	it("of bpftrace's JSON, and damaged ones", async () => {
+		const said = (text: string): string => JSON.stringify({ type: "printf", data: text }).replace('","', '", "').replaceAll('":"', '": "');
+		const pf = (at: number, comm: string): string =>
+			`M ${1_000_000_000 + at * 1234} 1 77 ${78 + (at % 2)} ${comm} KVM_PF vcpu=${at % 2} rip=10ab gpa=${(at * 4096).toString(16)} ec=100000004\n`;
+		const lines = Array.from({ length: 20 }, (_, at) => said(pf(at, at % 3 === 0 ? 'CPU "0"\\' : "A B")));
+		lines.push(said(`${pf(20, "A")}${pf(21, "A")}`), '{"type": "lost_events", "data": {"events": 3}}', "");
+		const whole = Buffer.from(lines.join("\n"));
+		const [bytes, text] = await both(whole, "bpftrace-json");
+		expect(bytes).toEqual(text);
+		expect(bytes.events).toHaveLength(22);
+		await fc.assert(
+			fc.asyncProperty(
+				fc.nat(whole.length - 1),
+				fc.constantFrom(...Buffer.from('0x9f =:AM_-\n\t/\0\\"{}')),
+				fc.boolean(),
+				async (at, byte, lenient) => {
+					const content = Buffer.from(whole);
+					content[at] = byte;
+					const [hurt, read] = await both(content, "bpftrace-json", lenient);
+					expect(hurt).toEqual(read);
+				},
+			),
+			{ seed: 6, numRuns: 100 },
 		);
 	});
 
