@@ -23,8 +23,7 @@ import { reserve } from "./heap";
 import { Bit, FRAME_SHIFT, NO_PAGE, PAGE_LIMIT } from "./layout";
 import { canReuseFrames, checking, tooPermissive } from "./oracle";
 import { findRecord, leafEnd, leafOf, makeRecord, makeRoot, nextPresent, recordIn } from "./pagetable";
-import { frameOf, presentAfterFault, pteOf, writingAllowed } from "./primary";
-import { permits } from "./spte";
+import { frameOf, presentAfterFault, pteAllows, pteOf, writingAllowed } from "./primary";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { violate } from "./violations";
 import { openWindows, quiescent } from "./windows";
@@ -82,7 +81,7 @@ function pinPage(device: Device, page: u64): void {
 	const mm = device.mm;
 	if (!writingAllowed(mm, page)) return;
 	let pte = pteOf(mm, page);
-	if (!permits(pte, true)) countAll(Counter.hostFaults);
+	if (!pteAllows(pte, true)) countAll(Counter.hostFaults);
 	if ((pte & Bit.present) == 0) pte = presentAfterFault(mm, page, true);
 	if (pte != 0 && (pte & Bit.writable) == 0) breakOrReuse(mm, page, Hint.derive);
 	const now = pteOf(mm, page);

@@ -10,7 +10,7 @@ import { isHuge, populateHuge } from "./huge";
 import { Bit, NO_PAGE, PteEntry, TARGET_MASK } from "./layout";
 import { holdGup, observe, suspect, suspectOne } from "./oracle";
 import { makeRecord } from "./pagetable";
-import { entryOf, frameOf, populateNone, pteOf } from "./primary";
+import { entryOf, frameOf, populateNone, pteAllows, pteOf } from "./primary";
 import { ownCowAware } from "./programs";
 import { hvaOf, isReadOnly } from "./slots";
 import { permits, touch } from "./spte";
@@ -59,7 +59,7 @@ export function faultBegin(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32,
 	else if ((pteOf(vm.mm, page) & Bit.present) == 0 && entryOf(vm.mm, page) != PteEntry.migration)
 		populateNone(vm.mm, page, write, (flags & FaultFlag.filled) != 0);
 	const pte = pteOf(vm.mm, page);
-	if (permits(pte, write)) holdGup(vcpu, pte);
+	if (pteAllows(pte, write)) holdGup(vcpu, pte);
 }
 
 /** The fault in flight has made a copy itself. */

@@ -37,6 +37,14 @@ export function frameOf(pte: u32): u32 {
 	return pte >> FRAME_SHIFT;
 }
 
+/** Whether a PTE lets an access through. */
+// @ts-ignore: decorator
+@inline
+export function pteAllows(pte: u32, write: bool): bool {
+	const need: u32 = write ? Bit.present | Bit.writable : Bit.present;
+	return (pte & need) == need;
+}
+
 /** What a page's PTE is if neither present nor none: a PteEntry; 0 otherwise. */
 export function entryOf(mm: Mm, page: u64): u32 {
 	return pteOf(mm, page) & ENTRY_MASK;

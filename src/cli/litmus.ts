@@ -11,6 +11,7 @@ import { printScenario } from "../litmus/print.js";
 import type { Scenario } from "../litmus/scenario.js";
 import { type Find, search } from "../litmus/search.js";
 import { isExpected, judge, VARIANTS } from "../litmus/verdict.js";
+import { plural } from "../report/numbers.js";
 import { STRATEGIES } from "../strategies/index.js";
 import type { Strategy } from "../strategies/steps.js";
 import { TraceWriter } from "../trace/writer.js";
@@ -114,7 +115,7 @@ function runSearch(strategies: readonly Strategy[], options: LitmusFlags, voice:
 		for (const find of result.finds) writeOut(`${findLines(find).join("\n")}\n\n`);
 		const rate = (result.states / result.seconds / 1e6).toFixed(1);
 		writeOut(
-			`${result.programs} programs, ${result.states} states in ${result.seconds.toFixed(1)} s (${rate} M states/s), seed ${options.seed}: `,
+			`${plural(result.programs, "program")}, ${plural(result.states, "state")} in ${result.seconds.toFixed(1)} s (${rate} M states/s), seed ${options.seed}: `,
 		);
 		writeOut(result.finds.length === 0 ? "nothing found\n" : `${result.finds.length} found\n`);
 	}

@@ -9,6 +9,7 @@ import { thisHost } from "../capture/probe.js";
 import { type Advice, advise, METHODS } from "../capture/recipe.js";
 import type { Method } from "../capture/script.js";
 import { UsageError } from "../errors.js";
+import { plural } from "../report/numbers.js";
 import { type VoiceOptions, withVoice } from "./options.js";
 import { writeError, writeJson, writeOut } from "./output.js";
 
@@ -57,7 +58,7 @@ function explanation(facts: HostFacts, { methods, recipe, missing, notes }: Advi
 		facts.linux ? `Linux ${facts.release}` : "not Linux",
 		`lockdown ${facts.lockdown}`,
 		facts.types === undefined ? "no type data" : "type data",
-		facts.kvm ? `kvm${facts.vms === undefined ? "" : `, ${facts.vms} VMs running`}` : "no kvm",
+		facts.kvm ? `kvm${facts.vms === undefined ? "" : `, ${plural(facts.vms, "VM")} running`}` : "no kvm",
 		facts.ksm === undefined ? "no KSM" : `KSM ${facts.ksm.run === "1" ? `on, ${facts.ksm.pages_sharing ?? "?"} pages sharing` : "off"}`,
 		facts.root ? "root" : "not root",
 	];
@@ -73,7 +74,7 @@ function explanation(facts: HostFacts, { methods, recipe, missing, notes }: Advi
 	const { placed } = recipe.placement;
 	return [
 		...lines,
-		`recipe: ${recipe.method}, ${placed.length} events; needs ${recipe.privilege}`,
+		`recipe: ${recipe.method}, ${plural(placed.length, "event")}; needs ${recipe.privilege}`,
 		...missing.map((sentence) => `missing: ${sentence}`),
 	];
 }

@@ -95,8 +95,10 @@ export function totalLine(verdicts: readonly ScenarioVerdict[]): string {
 	const unexpected = all.filter((one) => !isExpected(one)).length;
 	const verdict = unexpected === 0 ? "all as expected" : `${unexpected} NOT AS EXPECTED`;
 	const states = `${sum((one) => one.states)} states in ${seconds.toFixed(2)} s${rate}`;
-	return `${verdicts.length} scenarios, ${all.length} verdicts, ${verdict}\n${states}`;
+	return `${counted(verdicts.length, "scenario")}, ${counted(all.length, "verdict")}, ${verdict}\n${states}`;
 }
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /** A count as JSON has it: a decimal string beyond 2^53. */
 const count = (value: bigint | null): number | string | null =>

@@ -38,11 +38,6 @@ const KEEPS_AT_LEAST: readonly (readonly [more: string, less: string])[] = [
 	["fix", "legacy-2.6.32"],
 	["fix", "legacy-3.6"],
 	["range-after-unlock", "drop"],
-	["legacy-2.6.32", "fix"],
-	["fix", "legacy-2.6.32"],
-	["legacy-3.6", "fix"],
-	["fix", "legacy-3.6"],
-	["range-after-unlock", "drop"],
 ];
 
 /** The strategy that a variant is made of. */

@@ -1,9 +1,11 @@
 // Random worlds that a kernel could have made: operations in the orders that its locks allow, each on pages in a state that it works on, brackets that
-// overlap, accesses by vCPUs, host threads and devices in between. Under a safe strategy nothing may go wrong in them.
+// overlap, accesses by vCPUs, host threads and devices in between; on the hosts and with the operations that some kernel had (eras.ts). Under a safe
+// strategy nothing may go wrong in them.
 import fc from "fast-check";
-import { Access, AgentKind, DeviceKind, FaultFlag, type OperationName, OpFlag, Point } from "../../src/trace/kinds.js";
-import { DEFAULT_HOST } from "../../src/trace/kvmhost.js";
+import { Access, AgentKind, DeviceKind, FaultFlag, MemslotFlag, type OperationName, OpFlag, Point } from "../../src/trace/kinds.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
+import { ERAS, type Era } from "./eras.js";
+import { machines } from "./machines.js";
 import { SMALL } from "./traces.js";
 import type { RandomWorld } from "./worlds.js";
 
@@ -16,6 +18,8 @@ const SLOT_PAGES = 2 * BLOCK;
 /** Where nobody's memslot is. */
 const ELSEWHERE = HVA + 16 * BLOCK;
 const CHILD_MM = 2;
+/** Two of each kind. */
+const DEVICES = 6;
 
 const agent = (kind: AgentKind, fields: Partial<Omit<Agent, "kind">> = {}): Agent => ({
 	kind,
@@ -44,14 +48,16 @@ const at = fc.oneof(
 );
 const guestKind = fc.constantFrom<Access[]>(Access.guestRead, Access.guestWrite, Access.guestFetch);
 
-const guestOf = (mm: number, vcpu: number): Agent => agent(AgentKind.guest, { vm: mm, vcpu, mm });
+/** vCPU 2 is one of the VM that only some worlds have. */
+const guestOf = (mm: number, vcpu: number): Agent =>
+	vcpu === 2 ? agent(AgentKind.guest, { vm: 2, vcpu: 0, mm: 0 }) : agent(AgentKind.guest, { vm: mm, vcpu, mm });
 const hostOf = (mm: number): Agent => agent(AgentKind.host, { mm, thread: 1 });
 const mmOf = (mm: number): Agent => agent(AgentKind.mm, { mm });
 
 const anyAccess: fc.Arbitrary<TraceRecord> = fc.oneof(
 	{
 		weight: 6,
-		arbitrary: fc.tuple(vm, fc.nat(1), guestKind, at).map(([mm, vcpu, kind, page]) => access(guestOf(mm, vcpu), kind, GFN + page)),
+		arbitrary: fc.tuple(vm, fc.nat(2), guestKind, at).map(([mm, vcpu, kind, page]) => access(guestOf(mm, vcpu), kind, GFN + page)),
 	},
 	{
 		weight: 3,
@@ -62,8 +68,8 @@ const anyAccess: fc.Arbitrary<TraceRecord> = fc.oneof(
 	{
 		weight: 2,
 		arbitrary: fc
-			.tuple(fc.nat(1), fc.constantFrom<Access[]>(Access.deviceRead, Access.deviceWrite), at)
-			.map(([thread, kind, page]) => access(agent(AgentKind.device, { thread }), kind, HVA + page)),
+			.tuple(vm, fc.nat(DEVICES - 1), fc.constantFrom<Access[]>(Access.deviceRead, Access.deviceWrite), at)
+			.map(([mm, thread, kind, page]) => access(agent(AgentKind.device, { thread, mm }), kind, HVA + page)),
 	},
 );
 const accesses: Records = fc.array(anyAccess, { minLength: 1, maxLength: 6, size: "max" });
@@ -91,6 +97,31 @@ function mergeRecords(mm: number, page: number, kpage: number, given: boolean, b
 const merge: Records = fc
 	.tuple(vm, at, fc.integer({ min: 1, max: 3 }), fc.boolean(), reads)
 	.map(([mm, page, kpage, given, between]) => mergeRecords(mm, page, kpage, given, between));
+
+/** Accesses to other pages than one: what may happen while ksmd works on it. */
+const elsewhere = (page: number): Records => accesses.map((found) => found.filter((record) => (record.page - page) % BLOCK !== 0));
+
+/** The same with its points apart, or into the zero page. */
+const slowMerge: Records = fc
+	.tuple(vm, at, fc.integer({ min: 1, max: 3 }), fc.boolean())
+	.chain(([mm, page, kpage, zero]) =>
+		fc
+			.tuple(elsewhere(page), elsewhere(page), reads, reads)
+			.map(([a, b, c, d]) => [
+				written(mm, page),
+				op("ksmWriteProtect", mmOf(mm), HVA + page, Point.begin, 5, OpFlag.kpageGiven),
+				...a,
+				op("ksmWriteProtect", mmOf(mm), HVA + page, Point.commit, 5, OpFlag.kpageGiven),
+				...c,
+				op("ksmWriteProtect", mmOf(mm), HVA + page, Point.end, 5, OpFlag.kpageGiven),
+				...b,
+				op("ksmReplace", mmOf(mm), HVA + page, Point.begin, 6, zero ? OpFlag.zeroPage : 0, kpage),
+				...d,
+				op("ksmReplace", mmOf(mm), HVA + page, Point.commit, 6, zero ? OpFlag.zeroPage : 0, kpage),
+				...a,
+				op("ksmReplace", mmOf(mm), HVA + page, Point.end, 6, zero ? OpFlag.zeroPage : 0, kpage),
+			]),
+	);
 
 /** Somebody wrote in between: pte_same fails. */
 const lostMerge: Records = fc
@@ -120,7 +151,7 @@ const range = fc.oneof(
 );
 
 /** What one record does under mmap_lock for writing, or at once. */
-const whole: Records = fc.tuple(vm, range, fc.nat(12), fc.boolean()).map(([mm, [page, pages], which, flag]): TraceRecord[] => {
+const whole: Records = fc.tuple(vm, range, fc.nat(15), fc.boolean()).map(([mm, [page, pages], which, flag]): TraceRecord[] => {
 	const who = mmOf(mm);
 	const hva = HVA + page;
 	switch (which) {
@@ -146,6 +177,12 @@ const whole: Records = fc.tuple(vm, range, fc.nat(12), fc.boolean()).map(([mm, [
 			return [op("mremap", who, hva, 0, 0, pages, 0, ELSEWHERE + page)];
 		case 11:
 			return [op("zap", who, HVA + page, 0, 0, 1, 1), op("migrateVma", who, HVA + page, 0, 0, 1, 6)];
+		case 12:
+			return [op("uprobeReplace", who, hva, 0, 0, 0)];
+		case 13:
+			return [op("hugeCow", who, HVA + BLOCK, 0, 0, BLOCK, 1)];
+		case 14:
+			return [op("thpCollapse", who, HVA + BLOCK, 0, 0, BLOCK, 1)];
 		default:
 			return [op("pin", who, HVA + page, page), ...(flag ? [op("unpin", who, HVA + page, page)] : [])];
 	}
@@ -191,11 +228,24 @@ const memslot: Records = fc
 		op("memslot", agent(AgentKind.vm, { vm: mm, mm }), HVA, 0, 0, GFN, SLOT_PAGES, 0),
 	]);
 
+/** What KVM does of itself: dirty logging on, harvested and off again; ageing; all roots anew. */
+const kvm: Records = fc
+	.tuple(vm, accesses, accesses, range, fc.nat(2), fc.nat(2))
+	.map(([mm, a, b, [page, pages], young, which]): TraceRecord[] => {
+		const who = agent(AgentKind.vm, { vm: mm, mm });
+		const slot = (flags: number): TraceRecord => op("memslot", who, HVA, 0, 0, GFN, SLOT_PAGES, flags);
+		if (which === 0) return [op("age", mmOf(mm), HVA + page, pages, young)];
+		if (which === 1) return [op("kvmZapAll", who, 0)];
+		return [slot(MemslotFlag.logDirty), ...a, op("dirtyLog", who, 0, 0, 0, page, pages), ...b, slot(0)];
+	});
+
 const step: Records = fc.oneof(
 	{ weight: 8, arbitrary: accesses },
 	{ weight: 4, arbitrary: merge },
 	{ weight: 1, arbitrary: lostMerge },
 	{ weight: 2, arbitrary: copy },
+	{ weight: 2, arbitrary: slowMerge },
+	{ weight: 2, arbitrary: kvm },
 	{ weight: 4, arbitrary: whole },
 	{ weight: 3, arbitrary: entries },
 );
@@ -208,32 +258,66 @@ const piece: Records = fc.oneof(
 	{ weight: 1, arbitrary: memslot },
 );
 
-const preamble: Records = fc
-	.tuple(fc.boolean(), fc.boolean(), fc.boolean(), fc.constantFrom(...[DeviceKind.sva, DeviceKind.mirror]), fc.boolean())
-	.map(([alias, smm, huge, device, devices]) => [
-		...[0, 1].flatMap((mm) => {
-			const who = agent(AgentKind.vm, { vm: mm, mm });
-			return [
-				op("memslot", who, HVA, 0, 0, GFN, SLOT_PAGES, 0),
-				...(alias ? [op("memslot", who, HVA, 1, 0, GFN + 8 * BLOCK, 3, 0)] : []),
-				...(smm ? [op("memslot", who, HVA, 0, 1, GFN, PAGES, 0)] : []),
-				...(huge ? [op("populate", mmOf(mm), HVA + BLOCK, BLOCK, 3)] : []),
-			];
-		}),
-		...(devices
-			? [
-					op("deviceAttach", agent(AgentKind.device, { thread: 0 }), HVA, DeviceKind.sva, SLOT_PAGES, 4),
-					op("deviceAttach", agent(AgentKind.device, { thread: 1 }), HVA, device, SLOT_PAGES, 4),
-				]
-			: []),
-	]);
+/** A device over some of the pages of a process. */
+const device = fc.record({
+	mm: vm,
+	kind: fc.constantFrom<DeviceKind[]>(DeviceKind.sva, DeviceKind.mirror, DeviceKind.pinned),
+	entries: fc.constantFrom(1, 4),
+	pages: fc.constantFrom(2, SLOT_PAGES),
+});
 
-export const kernelWorld: fc.Arbitrary<RandomWorld> = fc
-	.tuple(preamble, fc.array(piece, { maxLength: 30, size: "max" }))
-	.map(([first, pieces]) => ({
-		machine: SMALL,
-		// No copy is recorded here: if that meant reuse, a page would stay shared with a forked mm, and KSM's count check would refuse what is promoted.
-		copiesRecorded: false,
-		host: DEFAULT_HOST,
-		records: [...first, ...pieces.flat()],
-	}));
+function attached(
+	{ mm, kind, entries, pages }: { mm: number; kind: DeviceKind; entries: number; pages: number },
+	place: number,
+): TraceRecord {
+	// Pinning all of a slot would leave KSM nothing to do.
+	const some = kind === DeviceKind.pinned ? 2 : pages;
+	return op("deviceAttach", agent(AgentKind.device, { thread: place, mm }), HVA, kind, some, entries);
+}
+
+const preamble = ({ huge }: Era): Records =>
+	fc
+		.tuple(
+			fc.boolean(),
+			fc.boolean(),
+			fc.boolean(),
+			fc.boolean(),
+			fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(device, { minLength: 1, maxLength: DEVICES })),
+		)
+		.map(([alias, smm, filledHuge, third, devices]) => [
+			...[0, 1].flatMap((mm) => {
+				const who = agent(AgentKind.vm, { vm: mm, mm });
+				return [
+					op("memslot", who, HVA, 0, 0, GFN, SLOT_PAGES, 0),
+					...(alias ? [op("memslot", who, HVA, 1, 0, GFN + 8 * BLOCK, 3, 0)] : []),
+					...(smm ? [op("memslot", who, HVA, 0, 1, GFN, PAGES, 0)] : []),
+					...(huge && filledHuge ? [op("populate", mmOf(mm), HVA + BLOCK, BLOCK, 3)] : []),
+				];
+			}),
+			// A second VM of the first process.
+			...(third ? [op("memslot", agent(AgentKind.vm, { vm: 2, mm: 0 }), HVA, 0, 0, GFN, SLOT_PAGES, 0)] : []),
+			...devices.map(attached),
+		]);
+
+const hasAll = ({ lacks }: Era, records: readonly TraceRecord[]): boolean =>
+	records.every((record) => record.kind !== "operation" || !lacks.has(record.name));
+
+export const kernelWorld: fc.Arbitrary<RandomWorld> = fc.constantFrom(...ERAS).chain((era) =>
+	fc
+		.tuple(
+			era.host,
+			fc.oneof(fc.constant(SMALL), machines),
+			preamble(era),
+			fc.array(
+				piece.filter((records) => hasAll(era, records)),
+				{ maxLength: 30, size: "max" },
+			),
+		)
+		.map(([host, machine, first, pieces]) => ({
+			machine,
+			// No copy is recorded here: if that meant reuse, a page would stay shared with a forked mm, and KSM's count check would refuse what is promoted.
+			copiesRecorded: false,
+			host,
+			records: [...first, ...pieces.flat()],
+		})),
+);
