@@ -84,7 +84,7 @@ export function replay(): u32 {
 		// Entries are present; a store also needs the right, and content that is known to be the frame's own.
 		const need: u32 = Bit.present | (write * (Bit.writable | TlbBit.ownContent));
 		const index1: usize = shift >= 0 ? <usize>page & (((<usize>1) << shift) - 1) : <usize>(page % sets);
-		const tag = <u32>(shift >= 0 ? page >> shift : page / sets) + 1;
+		const tag = <u32>(shift >= 0 ? page >> shift : page / sets);
 		let at = vcpu.l1 + index1 * setBytes;
 		let missed = vcpu.pending | suspect;
 		for (let strategy: u32 = 0; strategy < lanes; strategy++) {

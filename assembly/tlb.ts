@@ -19,7 +19,6 @@ import {
 	Shape,
 	setOf,
 	setShape,
-	setTagOfWay,
 	tagIn,
 	tagOfWay,
 	tookFree,
@@ -100,7 +99,7 @@ export function setGeometry(): void {
 
 function setLevel(small: Shape, huge: Shape, word: i32): u32 {
 	const mode = machineWord(word + 3);
-	const tags = mode == HugeEntries.shared ? HUGE_TAG - 1 : <u64>u32.MAX_VALUE;
+	const tags: u64 = mode == HugeEntries.shared ? HUGE_TAG : (<u64>1) << 32;
 	setShape(small, machineWord(word), machineWord(word + 1), machineWord(word + 2), tags);
 	// Of 2 MiB pages there are 2^27.
 	if (mode == HugeEntries.own) setShape(huge, machineWord(word + 4), machineWord(word + 5), machineWord(word + 6), PAGE_LIMIT);
@@ -335,15 +334,15 @@ function dropRange(tlb: Tlb, shape: Shape, base: usize, mode: u32, page: u64, en
 		const at = base + <usize>set * shape.setBytes;
 		if (epoch != 0) renew(shape, at, epoch);
 		for (let way: u32 = 0; way < shape.ways; way++) {
+			if (load<u32>(entryOf(shape, at, way)) == 0) continue;
 			const tag = tagOfWay(shape, at, way);
-			if (tag == 0) continue;
 			const marked = mode == HugeEntries.shared && (tag & hugeBit(shape)) != 0;
 			const huge = ownHuge || marked;
-			const number = ((marked ? tag & ~hugeBit(shape) : tag) - 1) * shape.sets + set;
+			const number = (marked ? tag & ~hugeBit(shape) : tag) * shape.sets + set;
 			const first = huge ? number << LEVEL_BITS : number;
 			const pages: u64 = huge ? 1 << LEVEL_BITS : 1;
 			if (first >= end || first + pages <= page) continue;
-			setTagOfWay(shape, at, way, 0);
+			store<u32>(entryOf(shape, at, way), 0);
 			tlb.live--;
 		}
 	}

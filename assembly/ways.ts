@@ -2,9 +2,9 @@
 //
 //	set   | tag 0 .. n-1: u32 | entry 0 .. n-1: u32 | order | high 0 .. n-1: u32 | epoch: u32 | pad |     n: the ways, rounded up to 4; 64-byte aligned
 //
-// A tag is a page's number over the sets, plus 1. The halves above 32 bits are there only where sets are too few for 36-bit pages to fit (`wide`).
-// With up to 4 ways a set is one cache line: | 4 tags 16 | 4 entries 16 | order 1, epoch at 36 |. Entries keep their way; what moves is the order. Tag 0
-// is a free way, and the padding of the ways: no page has it, and zeroed memory is an empty TLB.
+// A tag is a page's number over the sets. The halves above 32 bits are there only where sets are too few for 36-bit pages to fit (`wide`). With up to
+// 4 ways a set is one cache line: | 4 tags 16 | 4 entries 16 | order 1, epoch at 36 |. Entries keep their way; what moves is the order. Entry 0 is a free
+// way, whatever its tag, and the padding of the ways: what translates is present, and zeroed memory is an empty TLB.
 //
 // The order, by the number of ways and the policy:
 //	table     up to 4     a byte, the state; the next one is looked up by state and way, for either policy
@@ -190,18 +190,18 @@ export function setOf(shape: Shape, base: usize, page: u64): usize {
 // @ts-ignore: decorator
 @inline
 export function tagIn(shape: Shape, page: u64): u64 {
-	return (shape.shift >= 0 ? page >> shape.shift : page / shape.sets) + 1;
+	return shape.shift >= 0 ? page >> shape.shift : page / shape.sets;
 }
 
-/** Bits of the ways, of four, that have a tag. */
+/** Bits of the words, of four, that are equal to one. */
 // @ts-ignore: decorator
 @inline
-function matches(at: usize, tag: u32): u32 {
-	if (ASC_FEATURE_SIMD) return <u32>i32x4.bitmask(i32x4.eq(v128.load(at), i32x4.splat(tag)));
-	let mask: u32 = load<u32>(at) == tag ? 1 : 0;
-	if (load<u32>(at, 4) == tag) mask |= 2;
-	if (load<u32>(at, 8) == tag) mask |= 4;
-	if (load<u32>(at, 12) == tag) mask |= 8;
+function matches(at: usize, word: u32): u32 {
+	if (ASC_FEATURE_SIMD) return <u32>i32x4.bitmask(i32x4.eq(v128.load(at), i32x4.splat(word)));
+	let mask: u32 = load<u32>(at) == word ? 1 : 0;
+	if (load<u32>(at, 4) == word) mask |= 2;
+	if (load<u32>(at, 8) == word) mask |= 4;
+	if (load<u32>(at, 12) == word) mask |= 8;
 	return mask;
 }
 
@@ -227,9 +227,9 @@ export function matchesWith(at: usize, tag: u32, need: u32): u32 {
 		const found = i32x4.eq(v128.load(at), i32x4.splat(tag));
 		return <u32>i32x4.bitmask(v128.and(found, i32x4.eq(v128.and(v128.load(at, LINE_ENTRIES), rights), rights)));
 	}
-	let way: usize = 0;
-	while (way < 16 && load<u32>(at + way) != tag) way += 4;
-	return way < 16 && (load<u32>(at + way, LINE_ENTRIES) & need) == need ? 1 << (<u32>(way >> 2)) : 0;
+	for (let way: usize = 0; way < 16; way += 4)
+		if (load<u32>(at + way) == tag && (load<u32>(at + way, LINE_ENTRIES) & need) == need) return 1 << (<u32>(way >> 2));
+	return 0;
 }
 
 /** Way of a tag; NO_WAY where it is not there. */
@@ -238,7 +238,10 @@ export function matchesWith(at: usize, tag: u32, need: u32): u32 {
 export function wayOf(shape: Shape, at: usize, tag: u64): u32 {
 	const slots = shape.slots;
 	for (let first: u32 = 0; first < slots; first += 4) {
-		let mask = matches(at + ((<usize>first) << 2), <u32>tag);
+		const tags = at + ((<usize>first) << 2);
+		let mask = matches(tags, <u32>tag);
+		if (mask == 0) continue;
+		mask &= ~matches(tags + ((<usize>slots) << 2), 0);
 		if (mask == 0) continue;
 		if (!shape.wide) return first + ctz<u32>(mask);
 		for (; mask != 0; mask &= mask - 1) {
@@ -249,19 +252,31 @@ export function wayOf(shape: Shape, at: usize, tag: u64): u32 {
 	return NO_WAY;
 }
 
+/** The first free way; one beyond the set's, or NO_WAY, where there is none. */
+// @ts-ignore: decorator
+@inline
+function freeWay(shape: Shape, at: usize): u32 {
+	const slots = shape.slots;
+	for (let first: u32 = 0; first < slots; first += 4) {
+		const mask = matches(at + ((<usize>(slots + first)) << 2), 0);
+		if (mask != 0) return first + ctz<u32>(mask);
+	}
+	return NO_WAY;
+}
+
 // @ts-ignore: decorator
 @inline
 function highOf(shape: Shape, at: usize, way: u32): usize {
 	return at + shape.highAt + ((<usize>way) << 2);
 }
 
-/** The tag of a way; 0 where it is free. */
+/** The tag of a way that is not free. */
 export function tagOfWay(shape: Shape, at: usize, way: u32): u64 {
 	const low = load<u32>(at + ((<usize>way) << 2));
 	return shape.wide ? ((<u64>load<u32>(highOf(shape, at, way))) << 32) | low : low;
 }
 
-export function setTagOfWay(shape: Shape, at: usize, way: u32, tag: u64): void {
+function setTagOfWay(shape: Shape, at: usize, way: u32, tag: u64): void {
 	store<u32>(at + ((<usize>way) << 2), <u32>tag);
 	if (shape.wide) store<u32>(highOf(shape, at, way), <u32>(tag >> 32));
 }
@@ -314,7 +329,7 @@ export function fillWay(shape: Shape, at: usize, tag: u64, entry: u32): usize {
 	tookFree = false;
 	let way = wayOf(shape, at, tag);
 	if (way == NO_WAY) {
-		way = wayOf(shape, at, 0);
+		way = freeWay(shape, at);
 		tookFree = way < shape.ways;
 		if (!tookFree) way = victimOf(shape, at);
 		setTagOfWay(shape, at, way, tag);
@@ -329,7 +344,7 @@ export function fillWay(shape: Shape, at: usize, tag: u64, entry: u32): usize {
 export function dropTag(shape: Shape, at: usize, tag: u64): bool {
 	const way = wayOf(shape, at, tag);
 	if (way == NO_WAY) return false;
-	setTagOfWay(shape, at, way, 0);
+	store<u32>(entryOf(shape, at, way), 0);
 	return true;
 }
 
@@ -339,10 +354,10 @@ export function emptyArray(shape: Shape, base: usize): void {
 	if (!isNarrow(shape)) memory.fill(base, 0, shape.bytes);
 	else {
 		for (let at = base; at < end; at += 64) {
-			if (ASC_FEATURE_SIMD) v128.store(at, i32x4.splat(0));
+			if (ASC_FEATURE_SIMD) v128.store(at, i32x4.splat(0), LINE_ENTRIES);
 			else {
-				store<u64>(at, 0);
-				store<u64>(at, 0, 8);
+				store<u64>(at, 0, LINE_ENTRIES);
+				store<u64>(at, 0, LINE_ENTRIES + 8);
 			}
 			store<u8>(at, 0, LINE_ORDER);
 		}
