@@ -6,15 +6,19 @@ import { reserve } from "./heap";
 @inline
 export const COUNTER_BYTES: usize = COUNTERS * 8;
 
+// @ts-ignore: decorator
+@inline
+const FAST_BYTES: usize = 24;
+
 let common: usize = 0;
 let own: usize = 0;
 let totals: usize = 0;
 let strategies: u32 = 0;
 export let referencesPerWalk: u64 = 0;
 
-/** Guest accesses that the event loop took itself, and how many of those missed the first look at a strategy's TLB (one u64 a strategy). */
-export let fastAccesses: u64 = 0;
-export let fastMisses: usize = 0;
+/** Guest accesses that the event loop took itself. Of those, by strategy: { missed the first look at the TLB, hit the second level, walked }, u64 each. */
+let fastAccesses: u64 = 0;
+let fastMisses: usize = 0;
 
 export function resetCounters(count: u32, walkReferences: u32): void {
 	strategies = count;
@@ -22,7 +26,7 @@ export function resetCounters(count: u32, walkReferences: u32): void {
 	common = reserve(COUNTER_BYTES);
 	own = reserve(COUNTER_BYTES * count);
 	totals = reserve(COUNTER_BYTES * count);
-	fastMisses = reserve(<usize>count * 8);
+	fastMisses = reserve(<usize>count * FAST_BYTES);
 	fastAccesses = 0;
 }
 
@@ -62,6 +66,35 @@ export function siteCounter(site: u32, counter: i32): i32 {
 	return Counter.bySite_cow_count + <i32>site * (Counter.bySite_unshare_count - Counter.bySite_cow_count) + counter;
 }
 
+/** One of the event loop's accesses missed the first look. */
+// @ts-ignore: decorator
+@inline
+export function countFastMiss(strategy: u32): void {
+	const at = fastMisses + <usize>strategy * FAST_BYTES;
+	store<u64>(at, load<u64>(at) + 1);
+}
+
+/** Those of the first strategy so far: the others' are much the same. */
+export function fastMissesSoFar(): u64 {
+	return load<u64>(fastMisses);
+}
+
+/** And hit the second level there and then, */
+// @ts-ignore: decorator
+@inline
+export function countFastL2Hit(strategy: u32): void {
+	const at = fastMisses + <usize>strategy * FAST_BYTES;
+	store<u64>(at, load<u64>(at, 8) + 1, 8);
+}
+
+/** or took a walk that went through. */
+// @ts-ignore: decorator
+@inline
+export function countFastWalk(strategy: u32): void {
+	const at = fastMisses + <usize>strategy * FAST_BYTES;
+	store<u64>(at, load<u64>(at, 16) + 1, 16);
+}
+
 // @ts-ignore: decorator
 @inline
 export function addFastAccesses(accesses: u64): void {
@@ -75,15 +108,23 @@ export function settle(): usize {
 		const to = totals + <usize>strategy * COUNTER_BYTES;
 		for (let at: usize = 0; at < COUNTER_BYTES; at += 8) store<u64>(to + at, load<u64>(common + at) + load<u64>(from + at));
 		// The event loop counts the rare misses; a hit is what did not miss.
-		const hits = fastAccesses - load<u64>(fastMisses + ((<usize>strategy) << 3));
-		const l1Hit = to + (Counter.tlb_l1Hit << 3);
-		store<u64>(l1Hit, load<u64>(l1Hit) + hits);
-		const walks = load<u64>(to + (Counter.walk_count << 3));
+		const fast = fastMisses + <usize>strategy * FAST_BYTES;
+		const l2Hits = load<u64>(fast, 8);
+		const fastWalks = load<u64>(fast, 16);
+		add(to, Counter.tlb_l1Hit, fastAccesses - load<u64>(fast));
+		add(to, Counter.tlb_l1Miss, l2Hits + fastWalks);
+		add(to, Counter.tlb_l2Hit, l2Hits);
+		add(to, Counter.tlb_l2Miss, fastWalks);
+		add(to, Counter.walk_count, fastWalks);
 		// Walks count what they took otherwise, which may be less.
-		const taken = to + (Counter.walk_memoryReferences << 3);
-		store<u64>(taken, load<u64>(taken) + walks * referencesPerWalk);
+		add(to, Counter.walk_memoryReferences, load<u64>(to + (Counter.walk_count << 3)) * referencesPerWalk);
 	}
 	return totals;
+}
+
+function add(block: usize, counter: i32, by: u64): void {
+	const at = block + ((<usize>counter) << 3);
+	store<u64>(at, load<u64>(at) + by);
 }
 
 /** One counter as it is now; not for those that `settle` works out. */

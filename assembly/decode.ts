@@ -56,7 +56,7 @@ let payloadBytes: usize = 0;
 
 export let agents: usize = 0;
 let agentBytes: usize = 0;
-let agentCount: u32 = 0;
+export let agentCount: u32 = 0;
 /** { address: u32 | bytes: u32 } each. */
 let strings: usize = 0;
 let stringBytes: usize = 0;
@@ -86,6 +86,32 @@ export function resetDecode(): void {
 @inline
 export function agentAt(index: u32): Agent {
 	return changetype<Agent>(agents + <usize>index * offsetof<Agent>());
+}
+
+// @ts-ignore: decorator
+@inline
+export function opOf(index: u32): u32 {
+	return opWide ? load<u32>(opAt + ((<usize>index) << 2)) : load<u8>(opAt + index);
+}
+
+/** Records of [from, end) whose kind is in a set, given as bits. */
+export function countOps(from: u32, end: u32, kinds: u32): u64 {
+	let found: u64 = 0;
+	let index = from;
+	if (ASC_FEATURE_SIMD && !opWide) {
+		// Each kind's bit as a byte.
+		let members = i8x16.splat(0);
+		for (let kind: u32 = 0; kind < 1 << AGENT_SHIFT; kind++) {
+			const lane = i8x16.eq(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i8x16.splat(<i8>kind));
+			if (((kinds >> kind) & 1) != 0) members = v128.or(members, lane);
+		}
+		for (; index + 16 <= end; index += 16) {
+			const kind = v128.and(v128.load(opAt + index), i8x16.splat(7));
+			found += popcnt<u32>(i8x16.bitmask(i8x16.swizzle(members, kind)));
+		}
+	}
+	for (; index < end; index++) found += (kinds >> (opOf(index) & 7)) & 1;
+	return found;
 }
 
 // @ts-ignore: decorator

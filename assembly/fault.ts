@@ -24,7 +24,8 @@ import { allStrategies, exists, firstVcpu, Mm, Vcpu, Vm, vcpuState, vmState } fr
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
-
+/** How often an access was left pending, or resolved. */
+export let pendingChanges: u64 = 0;
 /** vCPUs that wait for a migration. */
 let waitingAccesses: u32 = 0;
 
@@ -275,6 +276,7 @@ function leavePending(vcpu: Vcpu, strategy: u32, gfn: u64, access: u32, waits: b
 	state.waits = waits;
 	vcpu.pending |= 1 << strategy;
 	pendingAccesses++;
+	pendingChanges++;
 }
 
 /**
@@ -288,6 +290,7 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 	const access = state.pendingAccess;
 	vcpu.pending &= ~(1 << strategy);
 	pendingAccesses--;
+	pendingChanges++;
 	const page = hvaOf(vm, 0, gfn);
 	const record = makeRecord(vm.root0, gfn);
 	const at = record + ((<usize>strategy) << 2);

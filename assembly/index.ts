@@ -11,14 +11,17 @@ import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
 import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
+import { resetHits } from "./hits";
 import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
 import { reserveWhole } from "./operation";
 import { resetOperations } from "./operations";
 import { resetOracle } from "./oracle";
+import { resetTables } from "./pagetable";
 import { reservePrograms, startPrograms } from "./programs";
 import { setPsc } from "./psc";
+import { startRefill } from "./refill";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
 import { resetSwap } from "./swap";
@@ -51,6 +54,8 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetDecode();
 	resetTimes();
 	resetTouch();
+	resetTables();
+	resetHits();
 	resetListing();
 	return reservePrograms();
 }
@@ -71,6 +76,7 @@ export function start(): void {
 	setGeometry();
 	startPrograms();
 	reserveWhole();
+	startRefill();
 }
 
 /** Where a block's payload of `bytes` goes. */

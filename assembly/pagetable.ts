@@ -23,6 +23,13 @@ const TOP_SHIFT: u32 = 27;
 @inline
 const CACHED_SHIFT: u32 = 18;
 
+/** Of all tables together. */
+export let tableBytes: usize = 0;
+
+export function resetTables(): void {
+	tableBytes = 0;
+}
+
 /** `strategies`: of a TDP table; 0 for a primary one. */
 export function makeRoot(strategies: u32): Root {
 	const root = changetype<Root>(reserve(offsetof<Root>() + CACHE_ENTRIES * 8));
@@ -62,7 +69,9 @@ function findDirectory(root: Root, page: u64): usize {
 function makeNode(root: Root, entry: usize, shift: u32): usize {
 	const readOnly = load<u32>(entry);
 	const isLeaf = shift == LEVEL_BITS;
-	const node = reserve(isLeaf ? <usize>root.header + <usize>(NODE_ENTRIES * 4 * root.words) : DIRECTORY_BYTES);
+	const bytes = isLeaf ? <usize>root.header + <usize>(NODE_ENTRIES * 4 * root.words) : DIRECTORY_BYTES;
+	const node = reserve(bytes);
+	tableBytes += bytes;
 	if (readOnly != 0) {
 		const word = isLeaf ? <u32>PteBit.readOnlyVma : VMA_READ_ONLY;
 		const first = isLeaf ? node + root.header : node;

@@ -40,7 +40,7 @@ export function isUsable(spte: u32): bool {
 // @ts-ignore: decorator
 @inline
 export function permits(spte: u32, write: bool): bool {
-	const need: u32 = write ? usableBits | Bit.writable : usableBits;
+	const need: u32 = usableBits | (<u32>write * Bit.writable);
 	return (spte & need) == need;
 }
 
@@ -55,7 +55,7 @@ export function isDirty(spte: u32): bool {
 // @ts-ignore: decorator
 @inline
 export function touch(spte: u32, write: bool): u32 {
-	return write && eptAd ? spte | SpteBit.accessed | SpteBit.dirty : spte | SpteBit.accessed;
+	return spte | SpteBit.accessed | (<u32>(write & eptAd) * SpteBit.dirty);
 }
 
 /** What the TLB keeps of an SPTE: a store through an entry whose D is clear walks again, to set it. */

@@ -47,7 +47,7 @@ export const TLB_BYTES: usize = 32;
 
 export const l1Shape = changetype<Shape>(memory.data(SHAPE_BYTES));
 const l1HugeShape = changetype<Shape>(memory.data(SHAPE_BYTES));
-const l2Shape = changetype<Shape>(memory.data(SHAPE_BYTES));
+export const l2Shape = changetype<Shape>(memory.data(SHAPE_BYTES));
 const l2HugeShape = changetype<Shape>(memory.data(SHAPE_BYTES));
 /** MachineWord: filled in by the host before `start`. */
 const words: usize = memory.data(MACHINE_WORDS * 4);
@@ -154,7 +154,7 @@ function hugeBit(shape: Shape): u64 {
 /** A set of the second level, emptied first if its entries are of an earlier epoch. */
 // @ts-ignore: decorator
 @inline
-function l2Set(shape: Shape, base: usize, page: u64, epoch: u32): usize {
+export function l2Set(shape: Shape, base: usize, page: u64, epoch: u32): usize {
 	const at = setOf(shape, base, page);
 	renew(shape, at, epoch);
 	return at;
@@ -291,8 +291,8 @@ export function hitsHuge(tlb: Tlb, page: u64, need: u32): bool {
 	return find(shape, setOf(shape, tlb.l1Huge, block), hugeTag(shape, l1Huge, block), need) != 0;
 }
 
-/** The event loop's look at a first level that is not `narrow`. */
-export function hitsWide(at: usize, page: u64, need: u32): bool {
+/** The event loop's look at a set of the first level. */
+export function hitsSmall(at: usize, page: u64, need: u32): bool {
 	return find(l1Shape, at, tagIn(l1Shape, page), need) != 0;
 }
 

@@ -2,18 +2,17 @@
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
 import { agentAt, opAt, opWide, pageAt } from "./decode";
 import { AGENT_SHIFT, OPERATION } from "./generated/constants";
-import { used } from "./heap";
 import { PAGE_LIMIT } from "./layout";
-import { leafOf, recordIn } from "./pagetable";
+import { leafOf, recordIn, tableBytes } from "./pagetable";
 import { Vcpu } from "./world";
 
 // @ts-ignore: decorator
 @inline
 const AHEAD: u32 = 64;
-/** Tables of fewer bytes stay in a cache of the second level. */
+/** Smaller tables stay in the caches. */
 // @ts-ignore: decorator
 @inline
-const CACHED_BYTES: usize = 3 << 20;
+const CACHED_BYTES: usize = 1 << 18;
 /** One access in so many that leaves the first-level TLB makes it worth while. */
 // @ts-ignore: decorator
 @inline
@@ -24,14 +23,18 @@ const NEVER: u32 = 0xffff_ffff;
 
 const addresses: usize = memory.data(256);
 let worthWhile: bool = false;
+/** Most accesses left the first level: it is no use to look for runs of hits. */
+export let mostlyMisses: bool = false;
 
 export function resetTouch(): void {
 	worthWhile = false;
+	mostlyMisses = false;
 }
 
-/** What the block before was like: accesses, and those that left the first level of some TLB. */
+/** What the block before was like: accesses, and those that left the first level of the first strategy's TLB. */
 export function judge(accesses: u64, misses: u64): void {
-	worthWhile = used() > CACHED_BYTES && misses * WORTH > accesses;
+	mostlyMisses = misses * 2 > accesses;
+	worthWhile = tableBytes > CACHED_BYTES && misses * WORTH > accesses;
 }
 
 /** Load what the records from `from` on will ask for. Returns the record at which to come again. */

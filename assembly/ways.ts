@@ -208,10 +208,14 @@ function matches(at: usize, word: u32): u32 {
 /** Entries and order of a set that is one cache line. */
 // @ts-ignore: decorator
 @inline
-const LINE_ENTRIES: usize = 16;
+export const LINE_ENTRIES: usize = 16;
+/** log2 of such a set's bytes. */
 // @ts-ignore: decorator
 @inline
-export const LINE_ORDER: usize = 32;
+export const LINE_SHIFT: usize = 6;
+// @ts-ignore: decorator
+@inline
+const LINE_ORDER: usize = 32;
 
 /** Whether a set is one cache line, with tags of 32 bits: what the event loop looks into itself. */
 export function isNarrow(shape: Shape): bool {
@@ -230,6 +234,57 @@ export function matchesWith(at: usize, tag: u32, need: u32): u32 {
 	for (let way: usize = 0; way < 16; way += 4)
 		if (load<u32>(at + way) == tag && (load<u32>(at + way, LINE_ENTRIES) & need) == need) return 1 << (<u32>(way >> 2));
 	return 0;
+}
+
+/** In a set of one cache line: the way with this bit was used. */
+// @ts-ignore: decorator
+@inline
+export function useLine(table: usize, at: usize, bit: u32): void {
+	store<u8>(at, load<u8>(table + ((<usize>load<u8>(at, LINE_ORDER)) << 4) + bit), LINE_ORDER);
+}
+
+/** Whether a set is what the functions of 16 ways take: tags of 32 bits, sets a power of two. */
+export function isCompact(shape: Shape): bool {
+	return !shape.wide && shape.shift >= 0 && shape.slots <= 16;
+}
+
+/** Bits of the ways that have a tag, free ones among them. No branch: which group of four has it cannot be foretold. */
+// @ts-ignore: decorator
+@inline
+export function tagged16(shape: Shape, at: usize, tag: u32): u32 {
+	return equal16(at, tag) & ((1 << shape.ways) - 1);
+}
+
+/** Bits of the free ways. */
+// @ts-ignore: decorator
+@inline
+export function free16(shape: Shape, at: usize): u32 {
+	return equal16(at + ((<usize>shape.slots) << 2), 0) & ((1 << shape.ways) - 1);
+}
+
+/** Of 16 words; those behind a set's last are of no account. */
+// @ts-ignore: decorator
+@inline
+function equal16(at: usize, word: u32): u32 {
+	if (!ASC_FEATURE_SIMD)
+		return matches(at, word) | (matches(at + 16, word) << 4) | (matches(at + 32, word) << 8) | (matches(at + 48, word) << 12);
+	const all = i32x4.splat(word);
+	const low = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at), all), i32x4.eq(v128.load(at, 16), all));
+	const high = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at, 32), all), i32x4.eq(v128.load(at, 48), all));
+	return <u32>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high));
+}
+
+/** In a set of one cache line: bits of the ways that have a tag, free ones among them; of the free ones, the padding among them. */
+// @ts-ignore: decorator
+@inline
+export function lineTagged(at: usize, tag: u32): u32 {
+	return matches(at, tag);
+}
+
+// @ts-ignore: decorator
+@inline
+export function lineFree(at: usize): u32 {
+	return matches(at + LINE_ENTRIES, 0);
 }
 
 /** Way of a tag; NO_WAY where it is not there. */
@@ -293,13 +348,13 @@ export function entryOf(shape: Shape, at: usize, way: u32): usize {
 @inline
 export function use(shape: Shape, at: usize, way: u32): void {
 	const order = at + shape.orderAt;
-	if (shape.order == Order.table) store<u8>(order, load<u8>(shape.table + ((<usize>load<u8>(order)) << 4) + ((<usize>1) << way)));
-	else useWide(shape, order, way);
+	if (shape.order == Order.nibbles) store<u64>(order, movedToFront(load<u64>(order) ^ IDENTITY, way) ^ IDENTITY);
+	else if (shape.order == Order.table) useLine(shape.table, at, 1 << way);
+	else useOtherwise(shape, order, way);
 }
 
-function useWide(shape: Shape, order: usize, way: u32): void {
-	if (shape.order == Order.nibbles) store<u64>(order, movedToFront(load<u64>(order) ^ IDENTITY, way) ^ IDENTITY);
-	else if (shape.order == Order.tree) {
+function useOtherwise(shape: Shape, order: usize, way: u32): void {
+	if (shape.order == Order.tree) {
 		const masks = shape.table + ((<usize>way) << 4);
 		store<u64>(order, (load<u64>(order) & load<u64>(masks)) | load<u64>(masks, 8));
 	} else {
@@ -309,10 +364,16 @@ function useWide(shape: Shape, order: usize, way: u32): void {
 	}
 }
 
-function victimOf(shape: Shape, at: usize): u32 {
+// @ts-ignore: decorator
+@inline
+export function victimOf(shape: Shape, at: usize): u32 {
 	const order = at + shape.orderAt;
-	if (shape.order == Order.table) return load<u8>(shape.victims + load<u8>(order));
 	if (shape.order == Order.nibbles) return <u32>((load<u64>(order) ^ IDENTITY) >> ((<u64>(shape.ways - 1)) << 2)) & 15;
+	if (shape.order == Order.table) return load<u8>(shape.victims + load<u8>(order));
+	return otherVictim(shape, order);
+}
+
+function otherVictim(shape: Shape, order: usize): u32 {
 	if (shape.order == Order.tree) return treeVictim(load<u64>(order), shape.ways);
 	let oldest: u32 = 0;
 	for (let way: u32 = 1; way < shape.ways; way++) {
@@ -326,14 +387,21 @@ export let tookFree: bool = false;
 
 /** In the place of an older entry of the tag, in the first free way, or in the victim's. Where the entry stands. */
 export function fillWay(shape: Shape, at: usize, tag: u64, entry: u32): usize {
+	const way = wayOf(shape, at, tag);
+	if (way == NO_WAY) return fillNew(shape, at, tag, entry);
 	tookFree = false;
-	let way = wayOf(shape, at, tag);
-	if (way == NO_WAY) {
-		way = freeWay(shape, at);
-		tookFree = way < shape.ways;
-		if (!tookFree) way = victimOf(shape, at);
-		setTagOfWay(shape, at, way, tag);
-	}
+	const place = entryOf(shape, at, way);
+	store<u32>(place, entry);
+	use(shape, at, way);
+	return place;
+}
+
+/** The same for a tag that is not there. */
+function fillNew(shape: Shape, at: usize, tag: u64, entry: u32): usize {
+	let way = freeWay(shape, at);
+	tookFree = way < shape.ways;
+	if (!tookFree) way = victimOf(shape, at);
+	setTagOfWay(shape, at, way, tag);
 	const place = entryOf(shape, at, way);
 	store<u32>(place, entry);
 	use(shape, at, way);
@@ -371,7 +439,18 @@ export function renew(shape: Shape, at: usize, epoch: u32): void {
 	if (load<u32>(at + shape.epochAt) != epoch) renewSet(shape, at, epoch);
 }
 
+/** Tags may stay. Sixteen bytes at a time: a memory.fill leaves WebAssembly, which costs more than all of this. */
 function renewSet(shape: Shape, at: usize, epoch: u32): void {
-	memory.fill(at, 0, shape.epochAt);
+	const entries = at + ((<usize>shape.slots) << 2);
+	for (let entry = entries; entry < at + shape.orderAt; entry += 16) {
+		if (ASC_FEATURE_SIMD) v128.store(entry, i32x4.splat(0));
+		else {
+			store<u64>(entry, 0);
+			store<u64>(entry, 0, 8);
+		}
+	}
+	if (shape.order == Order.stamps) memory.fill(at + shape.orderAt, 0, 8 + ((<usize>shape.ways) << 3));
+	else if (shape.order == Order.table) store<u8>(at + shape.orderAt, 0);
+	else store<u64>(at + shape.orderAt, 0);
 	store<u32>(at + shape.epochAt, epoch);
 }

@@ -201,6 +201,11 @@ export function vmState(vm: Vm, strategy: u32): VmState {
 	return changetype<VmState>(changetype<usize>(vm) + offsetof<Vm>() + <usize>strategy * offsetof<VmState>());
 }
 
+/** A vCPU that a record has spoken of; address 0: none has. */
+export function findVcpu(vmId: u32, id: u32): Vcpu {
+	return changetype<Vcpu>(get(vcpus, ((<u64>vmId) << 32) | id));
+}
+
 export function vcpuOf(vm: Vm, id: u32): Vcpu {
 	const key = ((<u64>vm.id) << 32) | id;
 	const known = get(vcpus, key);
