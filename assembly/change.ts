@@ -2,8 +2,21 @@
 import { shareContent } from "./contents";
 import { countAll } from "./counters";
 import { faultIn, forkEntry, unhide } from "./entries";
-import { allocate, becomeKsm, clearBit, FrameBit, isPinned, ksmFrame, lock, sharedWritable, UNLOCKED, wordOf, ZERO_PAGE } from "./frames";
-import { Counter, Kind, OpFlag } from "./generated/constants";
+import {
+	allocate,
+	becomeKsm,
+	clearBit,
+	FrameBit,
+	isFile,
+	isPinned,
+	ksmFrame,
+	lock,
+	sharedWritable,
+	UNLOCKED,
+	wordOf,
+	ZERO_PAGE,
+} from "./frames";
+import { Counter, Kind, OpFlag, VmaKind } from "./generated/constants";
 import { emptyThreads } from "./host";
 import { isHuge, makeHuge, splitEdges, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, NODE_ENTRIES, PAGE_LIMIT, PteBit, PteEntry, TlbBit } from "./layout";
@@ -13,6 +26,7 @@ import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pageta
 import { canProtect, changePte, clearPteAt, frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { applySite, decideSite, Extent, stripPtes } from "./sites";
 import { stripBit } from "./tlb";
+import { inheritVmas, isLeftOut, isSharedKind, removeVmas, vmaAt } from "./vmas";
 import { exists, firstVcpu, Mm, mmOf, strategies, tlbOf } from "./world";
 
 /** The one new PTE of an eligible operation, for change_pte; NO_FRAME if it maps none. */
@@ -71,7 +85,7 @@ export function oldPage(op: Operation): u32 {
 function anonymous(mm: Mm, page: u64): u32 {
 	faultIn(mm, page, false);
 	const pte = pteOf(mm, page);
-	if ((pte & Bit.present) == 0 || frameOf(pte) == ZERO_PAGE) setPte(mm, page, allocate(), true);
+	if ((pte & Bit.present) == 0 || frameOf(pte) == ZERO_PAGE || isFile(frameOf(pte))) setPte(mm, page, allocate(), true);
 	return pteOf(mm, page);
 }
 
@@ -88,7 +102,7 @@ function decideCopy(mm: Mm, page: u64, unshare: bool): void {
 	else if (isMapped && (wordOf(source) & FrameBit.ksm) != 0) {
 		countAll(Counter.cowCopies_ksm);
 		countAll(Counter.cowBreaks);
-	} else countAll(Counter.cowCopies_shared);
+	} else countAll(isMapped && isFile(source) ? Counter.cowCopies_file : Counter.cowCopies_shared);
 	newWritable = !unshare && writingAllowed(mm, page);
 }
 
@@ -137,17 +151,21 @@ export function apply(op: Operation): void {
 function applyRange(op: Operation): void {
 	const table = op.mm.ptes;
 	const end = rangeEnd(op.page, op.pages);
+	if (op.kind == Kind.thpSplit && exists(op.mm.firstVma)) dropFilePages(op.mm, op.page, end);
 	if (op.kind == Kind.thpSplit || op.kind == Kind.zap) splitRange(op.mm, op.page, end);
 	if (op.kind == Kind.thpSplit) return;
+	if (op.kind == Kind.zap && op.unmaps) removeVmas(op.mm, op.page, end);
 	const child = op.kind == Kind.fork ? mmOf(op.child) : op.mm;
 	if (op.kind == Kind.fork && child != op.mm) splitRange(child, op.page, end);
+	if (op.kind == Kind.fork) inheritVmas(op.mm, op.page, end, child);
+	const mayLeaveOut = op.kind == Kind.fork && exists(op.mm.firstVma);
 	for (let at = nextPresent(table, op.page, end); at < end; at = nextPresent(table, at, end)) {
 		const first = at;
 		const next = leafEnd(at, end);
 		let word = recordIn(table, leafOf(table, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if (isSomething(pte)) {
+			if (isSomething(pte) && !(mayLeaveOut && isLeftOut(op.mm, at))) {
 				if (op.kind == Kind.zap) clearPteAt(word);
 				else if (op.kind == Kind.protect) protectPte(op.mm, at, word, (op.flags & OpFlag.writable) != 0);
 				else if ((pte & Bit.present) != 0) forkPte(word, pte, at, child);
@@ -156,13 +174,26 @@ function applyRange(op: Operation): void {
 			word += 4;
 		}
 		// copy_huge_pmd
-		if (op.kind == Kind.fork && child != op.mm && isHuge(op.mm, at - 1) && next - first == NODE_ENTRIES) makeHuge(child, first);
+		if (op.kind == Kind.fork && child != op.mm && isHuge(op.mm, at - 1) && next - first == NODE_ENTRIES && !isLeftOut(op.mm, first))
+			makeHuge(child, first);
+	}
+}
+
+/** __split_huge_pmd of a file's pages: they go, for a fault to find them again (1.15). */
+function dropFilePages(mm: Mm, page: u64, last: u64): void {
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
+		if (!isHuge(mm, at)) continue;
+		let word = recordIn(mm.ptes, leafOf(mm.ptes, at), at & ~(<u64>NODE_ENTRIES - 1));
+		for (let index: u32 = 0; index < NODE_ENTRIES; index++) {
+			if ((load<u32>(word) & Bit.present) != 0 && isFile(frameOf(load<u32>(word)))) clearPteAt(word);
+			word += 4;
+		}
 	}
 }
 
 /**
- * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty. What NUMA
- * hinting hid is there again, with the new rights.
+ * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty, or a shared
+ * mapping need tell nobody of a write. What NUMA hinting hid is there again, with the new rights.
  */
 function protectPte(mm: Mm, page: u64, at: usize, allowed: bool): void {
 	const entry = load<u32>(at) & ENTRY_MASK;
@@ -171,7 +202,11 @@ function protectPte(mm: Mm, page: u64, at: usize, allowed: bool): void {
 	if (entry == PteEntry.swap) return;
 	if (!allowed) store<u32>(at, pte & ~(<u32>Bit.writable));
 	else if (entry == PteEntry.migration) return;
-	else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
+	else if (isFile(frameOf(pte))) {
+		const vma = vmaAt(mm, page);
+		if (!exists(vma) || !isSharedKind(vma.kind)) return;
+		if ((pte & PteBit.dirty) != 0 || vma.kind == VmaKind.sharedMemory) store<u32>(at, pte | Bit.writable);
+	} else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
 }
 
 /** copy_present_pte: both sides read-only and shared (1.9). */

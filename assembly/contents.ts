@@ -64,6 +64,11 @@ function rowOf(frame: u32): usize {
 	return row;
 }
 
+/** Whether it shares its content, or has, with any. */
+export function hasClass(frame: u32): bool {
+	return isShared(frame);
+}
+
 /** A frame that is used again has content of its own. */
 export function forgetContent(frame: u32): void {
 	if (isShared(frame)) dropRow(frame, <usize>get(rows, frame));

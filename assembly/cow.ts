@@ -1,14 +1,15 @@
 // The COW break as an operation that an access makes: by a guest's fault or by a host thread (kernel.md 1.2, 1.3).
 import { countAll } from "./counters";
+import { isSharedPage } from "./files";
 import { Counter, Kind } from "./generated/constants";
 import { isHuge, splitFirst } from "./huge";
 import { Bit, NODE_ENTRIES } from "./layout";
 import { wholeOperation } from "./operation";
-import { frameOf, mustCopy, pteOf, reusePage } from "./primary";
+import { frameOf, mustCopy, populateFresh, pteOf, reusePage } from "./primary";
 import { begin, commit, end } from "./steps";
 import { Mm } from "./world";
 
-/** wp_page_reuse, or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
+/** wp_page_reuse, of a shared mapping too (finish_mkwrite_fault), or the whole PMD where it is a huge one: no notifier of any kind (1.2, 1.15, I-16). */
 function reuse(mm: Mm, page: u64): void {
 	countAll(Counter.cowReuses);
 	const huge = isHuge(mm, page);
@@ -20,11 +21,16 @@ function reuse(mm: Mm, page: u64): void {
 /** A write fault on a read-only PTE, by whoever: copy in one piece, or reuse. Says whether it copied. */
 export function breakOrReuse(mm: Mm, page: u64, hint: u32): bool {
 	const frame = frameOf(pteOf(mm, page));
-	if (!mustCopy(frame, hint)) {
+	if (isSharedPage(mm, page) || !mustCopy(frame, hint)) {
 		reuse(mm, page);
 		return false;
 	}
 	splitFirst(mm, page);
+	if ((pteOf(mm, page) & Bit.present) == 0) {
+		// The split of a file's huge mapping has left nothing: do_cow_fault.
+		populateFresh(mm, page, true);
+		return false;
+	}
 	const operation = wholeOperation(Kind.cow, mm, page, 1);
 	begin(operation);
 	commit(operation);

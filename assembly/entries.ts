@@ -6,6 +6,7 @@ import {
 	becomeKsm,
 	clearBit,
 	FrameBit,
+	isFile,
 	kpageOf,
 	map,
 	mapcountOf,
@@ -20,10 +21,11 @@ import {
 import { Kind } from "./generated/constants";
 import { isHuge, splitFirst, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, NODE_ENTRIES, PteBit, PteEntry } from "./layout";
-import { Operation } from "./operation";
+import { Operation, rememberedPlace, rememberPlace } from "./operation";
 import { findRecord, leafEnd, leafOf, makeRecord, nextPresent, recordIn } from "./pagetable";
 import { dropWord, entryOf, frameOf, pteOf, setPte, writingAllowed } from "./primary";
 import { addSwapEntry, cachedCopy, dropUnusedCache, movePlace, placeOf, swapOut, swapPage } from "./swap";
+import { inSharedVma } from "./vmas";
 import { Mm } from "./world";
 
 // @ts-ignore: decorator
@@ -171,12 +173,15 @@ export function splitPartial(mm: Mm, page: u64, pages: u64, wholeToo: bool): voi
 }
 
 /** Whether the operation takes the page of a PTE; `huge`: of one PMD, as its first one goes. */
-function takes(kind: u32, pte: u32, huge: bool, first: u32): bool {
+function takes(op: Operation, page: u64, pte: u32, huge: bool, first: u32): bool {
+	const kind = op.kind;
 	if (kind == Kind.reclaim) return isMovablePte(pte);
 	if (kind == Kind.migrate) return huge ? isMapped(pte) : isMovablePte(pte);
 	if ((pte & Bit.present) == 0) return false;
+	if (huge && (first & Bit.present) != 0 && isFile(frameOf(first))) return inSharedVma(op.mm, page);
 	if (huge) return (first & Bit.present) != 0 && frameOf(first) != ZERO_PAGE;
 	const frame = frameOf(pte);
+	if (isFile(frame)) return inSharedVma(op.mm, page);
 	return frame != ZERO_PAGE && (wordOf(frame) & FrameBit.ksm) == 0 && mapcountOf(frame) == 1;
 }
 
@@ -190,7 +195,7 @@ export function decideEntries(op: Operation): bool {
 		if (op.kind != Kind.reclaim && isHuge(mm, at) && (blockOf(at) < op.page || blockOf(at) + NODE_ENTRIES > last)) splitRange(mm, at, next);
 		const huge = isHuge(mm, at);
 		const first = pteOf(mm, blockOf(at));
-		for (; at < next; at++) if (takes(op.kind, pteOf(mm, at), huge, first)) found = true;
+		for (; at < next; at++) if (takes(op, at, pteOf(mm, at), huge, first)) found = true;
 	}
 	return found;
 }
@@ -200,6 +205,7 @@ export function applyEntries(op: Operation): void {
 	const mm = op.mm;
 	const last = rangeEnd(op.page, op.pages);
 	if (op.kind == Kind.reclaim) splitRange(mm, op.page, last);
+	op.placeCount = 0;
 	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
 		const huge = isHuge(mm, at);
@@ -207,18 +213,25 @@ export function applyEntries(op: Operation): void {
 		let word = recordIn(mm.ptes, leafOf(mm.ptes, at), at);
 		for (; at < next; at++) {
 			const pte = load<u32>(word);
-			if (takes(op.kind, pte, huge, first)) takePte(word, pte, op.kind);
+			if (takes(op, at, pte, huge, first)) takePte(op, word, pte);
 			word += 4;
 		}
 	}
 }
 
-function takePte(word: usize, pte: u32, kind: u32): void {
+function takePte(op: Operation, word: usize, pte: u32): void {
+	const kind = op.kind;
 	const frame = frameOf(pte);
 	const vma = pte & PteBit.readOnlyVma;
 	if (kind != Kind.reclaim) {
 		const entry: u32 = kind == Kind.migrate ? PteEntry.migration : PteEntry.protnone;
 		store<u32>(word, (pte & ~(ENTRY_MASK | Bit.present)) | entry);
+		return;
+	}
+	if (isFile(frame)) {
+		rememberPlace(op, placeOf(frame) - 1);
+		store<u32>(word, vma);
+		dropWord(pte);
 		return;
 	}
 	const exclusive = (wordOf(frame) & FrameBit.exclusive) != 0;
@@ -240,6 +253,7 @@ export function finishReclaim(op: Operation): void {
 			if ((pte & ENTRY_MASK) == PteEntry.swap) dropUnusedCache(frameOf(pte));
 		}
 	}
+	for (let index: u32 = 0; index < op.placeCount; index++) dropUnusedCache(rememberedPlace(op, index));
 }
 
 /** copy_nonpresent_pte, and copy_present_pte on what NUMA hinting hides: nothing of it is exclusive or writable after a fork (1.9). */

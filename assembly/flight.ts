@@ -4,7 +4,8 @@ import { count, countAll } from "./counters";
 import { breakOrReuse } from "./cow";
 import { fixFast } from "./fast";
 import { countExit, install, isWrite, keptReadOnly, lockForFault, retried, staleBecause } from "./fault";
-import { isShared } from "./frames";
+import { isSharedPage } from "./files";
+import { isAlwaysCopied } from "./frames";
 import { Cause, Counter, FaultFlag, Hint } from "./generated/constants";
 import { isHuge, populateHuge } from "./huge";
 import { Bit, NO_PAGE, PteEntry, TARGET_MASK } from "./layout";
@@ -81,7 +82,7 @@ export function faultEnd(vcpu: Vcpu, addressSpace: u32, gfn: u64, access: u32, f
 		if ((flags & FaultFlag.huge) != 0) populateHuge(mm, page);
 		else if ((pteOf(mm, page) & Bit.present) == 0) populateNone(mm, page, write, false);
 		const pte = pteOf(mm, page);
-		if (write && (pte & Bit.writable) == 0 && (derive || !isShared(frameOf(pte)))) {
+		if (write && (pte & Bit.writable) == 0 && (derive || !isAlwaysCopied(frameOf(pte)) || isSharedPage(mm, page))) {
 			for (let strategy: u32 = 0; strategy < strategies; strategy++) vcpuState(vcpu, strategy).retrySnapshot = vmState(vm, strategy).seq;
 			copied = breakOrReuse(mm, page, derive ? Hint.derive : Hint.reuse);
 			gup = 0;

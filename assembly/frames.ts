@@ -1,6 +1,6 @@
 // Physical frames as the primary MMU counts them (kernel.md 1.2 to 1.6, I-18). Record of a frame: drawn in layout.ts.
 //
-//	word: mapcount, moved, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame
+//	word: mapcount, file, moved, pinned, held, kpages, KSM, freed, exclusive | KSM page, or the next free frame
 //
 // A frame without a mapping is used again, unless a strategy may still translate to it (oracle.ts): the number of a frame means nothing.
 import { forgetContent, resetContents } from "./contents";
@@ -24,6 +24,8 @@ export const enum FrameBit {
 	pinned = 32,
 	/** It migrates: another frame takes its place. */
 	moved = 64,
+	/** A page of the page cache, or (swap.ts) the place in a file. */
+	file = 128,
 }
 // @ts-ignore: decorator
 @inline
@@ -139,7 +141,19 @@ export function mapcountOf(frame: u32): u32 {
 	return wordOf(frame) >> MAPCOUNT_SHIFT;
 }
 
-/** A zero page or a KSM page: always copied. */
+/** A page of the page cache. */
+// @ts-ignore: decorator
+@inline
+export function isFile(frame: u32): bool {
+	return (wordOf(frame) & FrameBit.file) != 0;
+}
+
+/** KSM pages, zero pages and pages of files are nobody's own: a private mapping never reuses them (1.2, 1.3). */
+export function isAlwaysCopied(frame: u32): bool {
+	return isShared(frame) || isFile(frame);
+}
+
+/** A zero page or a KSM page. */
 // @ts-ignore: decorator
 @inline
 export function isShared(frame: u32): bool {

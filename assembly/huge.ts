@@ -1,7 +1,6 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, noted in the header of its leaf, and the 2 MiB leaf that KVM makes of it.
 import { count } from "./counters";
 import { faultIn, faultInRange } from "./entries";
-import { allocate } from "./frames";
 import { Cause, Counter, Kind } from "./generated/constants";
 import { dropFromVcpus, flushGuest, flushGuestRange, flushVcpus, NO_SITE } from "./guestflush";
 import { legacyMmu } from "./kvmhost";
@@ -9,7 +8,7 @@ import { Bit, FRAME_MASK, HUGE_LEAVES, NO_PAGE, NODE_ENTRIES } from "./layout";
 import { openOperation, wholeOperation } from "./operation";
 import { noteChangedPage } from "./oracle";
 import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
-import { pteOf, setPte, writingAllowed } from "./primary";
+import { populateFresh, pteOf } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
 import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
 import { begin, closeOperation, commit, end } from "./steps";
@@ -71,7 +70,7 @@ export function populateHuge(mm: Mm, page: u64): void {
 	const first = firstOf(page);
 	faultInRange(mm, first, first + NODE_ENTRIES);
 	for (let at = first; at < first + NODE_ENTRIES; at++) {
-		if ((pteOf(mm, at) & Bit.present) == 0) setPte(mm, at, allocate(), writingAllowed(mm, at));
+		if ((pteOf(mm, at) & Bit.present) == 0) populateFresh(mm, at, true);
 	}
 	makeHuge(mm, page);
 }

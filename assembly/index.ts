@@ -9,6 +9,7 @@ import { resetDevices } from "./devices";
 import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
+import { resetFiles } from "./files";
 import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
 import { resetHits } from "./hits";
@@ -43,6 +44,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetCounters(count, walkReferences);
 	resetFrames();
 	resetSwap();
+	resetFiles();
 	resetSlots();
 	resetOracle(check);
 	resetFaults();

@@ -20,7 +20,7 @@
 //	         31    30..18 17..12        11..6  5..0                  L: its zap is in the log
 //	TLB   | frame 26 | 0 3 | C 1 | W 1 | P 1 |                     C: the frame's content is known to be its own, so a store has nothing to note;
 //	                                                               an entry of 2 MiB has no frame
-//	frame | mapcount 24 | 0 1 | moved 1 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
+//	frame | mapcount 24 | file 1 | moved 1 | pinned 1 | held 1 | kpages 1 | KSM 1 | freed 1 | exclusive 1 |  then its KSM page (contents: contents.ts)
 
 import { OPERATION_KINDS, STEP_LIST_BYTES } from "./generated/constants";
 

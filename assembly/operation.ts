@@ -21,6 +21,8 @@ export class Operation {
 	child: u32;
 	/** mremap: the hva page that the range moves to. */
 	to: u64;
+	/** zap: the VMA goes too. */
+	unmaps: bool;
 	/** Its points are records of their own. */
 	isOpen: bool;
 	/** The last commit changed something, and what reference it took on the old page: frame + 1, 0 if none. */
@@ -34,6 +36,10 @@ export class Operation {
 	mirrors: usize;
 	mirrorBytes: usize;
 	mirrorCount: u32;
+	/** reclaim: the places of the pages of files that the last commit unmapped. */
+	places: usize;
+	placeBytes: usize;
+	placeCount: u32;
 	/** Strategies (bits) that keep the new PTE write-protected until the end (litmus c), and in which a host thread's store waits for it. */
 	protects: u32;
 	deferredStores: u32;
@@ -83,6 +89,8 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.page = page;
 	op.pages = pages;
 	op.hitCount = 0;
+	op.unmaps = true;
+	op.placeCount = 0;
 	op.isOpen = false;
 	op.committed = false;
 	op.old = 0;
@@ -131,15 +139,30 @@ export function rememberHits(op: Operation): void {
 export function rememberMirrors(op: Operation): void {
 	for (let device = firstDevice; exists(device); device = device.next) {
 		if (!isBracketed(device, op.mm, op.page, op.pages)) continue;
-		const used = (<usize>op.mirrorCount) << 2;
-		if (used + 4 > op.mirrorBytes) {
+		if ((<usize>op.mirrorCount) << 2 == op.mirrorBytes) {
 			const wanted = max<usize>(op.mirrorBytes * 2, 64);
 			op.mirrors = enlarge(op.mirrors, op.mirrorBytes, wanted);
 			op.mirrorBytes = wanted;
 		}
-		store<u32>(op.mirrors + used, <u32>changetype<usize>(device));
+		store<u32>(op.mirrors + ((<usize>op.mirrorCount) << 2), <u32>changetype<usize>(device));
 		op.mirrorCount++;
 	}
+}
+
+export function rememberPlace(op: Operation, place: u32): void {
+	if ((<usize>op.placeCount) << 2 == op.placeBytes) {
+		const wanted = max<usize>(op.placeBytes * 2, 64);
+		op.places = enlarge(op.places, op.placeBytes, wanted);
+		op.placeBytes = wanted;
+	}
+	store<u32>(op.places + ((<usize>op.placeCount) << 2), place);
+	op.placeCount++;
+}
+
+// @ts-ignore: decorator
+@inline
+export function rememberedPlace(op: Operation, index: u32): u32 {
+	return load<u32>(op.places + ((<usize>index) << 2));
 }
 
 // @ts-ignore: decorator

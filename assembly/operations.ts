@@ -8,9 +8,23 @@ import { attach, detach, detachAll, deviceAccess } from "./devices";
 import { restoreMigrated } from "./entries";
 import { refuse } from "./failure";
 import { guestAccess, isWrite, releaseWaiting, resolveAllPending } from "./fault";
+import { mapFile } from "./files";
 import { faultBegin, faultEnd } from "./flight";
 import { allocate, isPinned, settleFreed, ZERO_PAGE } from "./frames";
-import { AgentKind, Code, Counter, Failure, FaultFlag, MemslotFlag, OpFlag, Point, Site, SiteCounter } from "./generated/constants";
+import {
+	AgentKind,
+	Code,
+	Counter,
+	Failure,
+	FaultFlag,
+	MAX_FILE_PAGES,
+	MAX_FILES,
+	MemslotFlag,
+	OpFlag,
+	Point,
+	Site,
+	SiteCounter,
+} from "./generated/constants";
 import { hostAccess } from "./host";
 import { makeHuge, splitRange } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
@@ -19,9 +33,10 @@ import { canReuseFrames, comparePages } from "./oracle";
 import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { letGoOfPin, pinPage, resetPins } from "./pins";
 import { bracket, resetPoints } from "./points";
-import { clearPteAt, frameOf, pteOf, setPte } from "./primary";
+import { clearPteAt, frameOf, populateFresh, pteOf, setPte } from "./primary";
 import { isBeyond } from "./sites";
-import { allStrategies, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
+import { removeVmas, vmaAt } from "./vmas";
+import { allStrategies, exists, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
 
 export function resetOperations(): void {
 	resetPoints();
@@ -103,6 +118,7 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 			else if (code == Code.populate) populate(mmOf(agent.mmId), page, argument(0), <u32>min<u64>(argument(1), 255));
 			else if (code == Code.deviceAttach) attach(mmOf(agent.mmId), agent.threadId, <u32>argument(0), page, argument(1), argument(2));
 			else if (code == Code.age) age(mmOf(agent.mmId), page, argument(0), <u32>argument(1));
+			else if (code == Code.mmap) valid = map(mmOf(agent.mmId), page, at);
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
 			else if (code == Code.migrateRestore) restoreRange(mmOf(agent.mmId), page, argument(0), (argument(1) & OpFlag.failed) != 0);
 			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
@@ -118,6 +134,15 @@ function ksmPage(agent: Agent, page: u64, at: u32): bool {
 	if (kpage >> 32 != 0) return refuse(Failure.kpage, kpage, at);
 	if (code == Code.ksmPromote) promote(mmOf(agent.mmId), page, <u32>kpage, (argument(1) & OpFlag.undone) != 0);
 	else bracket(agent, page);
+	return true;
+}
+
+/** A mapping of a file. */
+function map(mm: Mm, page: u64, at: u32): bool {
+	const file = argument(2);
+	const offset = argument(3);
+	if (file >= MAX_FILES || offset >= MAX_FILE_PAGES) return refuse(Failure.file, max<u64>(file, offset), at);
+	mapFile(mm, page, argument(0), <u32>argument(1), <u32>file, offset);
 	return true;
 }
 
@@ -143,7 +168,7 @@ function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	else {
 		for (let at = page; at < last; at++) {
 			const pte = pteOf(mm, at);
-			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) setPte(mm, at, state == 2 ? ZERO_PAGE : allocate(), state != 2);
+			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) populatePage(mm, at, state != 2);
 		}
 	}
 	if (state == 3) {
@@ -151,6 +176,11 @@ function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	}
 	comparePages(mm, page, pages);
 	settleFreed(canReuseFrames());
+}
+
+function populatePage(mm: Mm, page: u64, write: bool): void {
+	if (exists(vmaAt(mm, page))) populateFresh(mm, page, write);
+	else setPte(mm, page, write ? allocate() : ZERO_PAGE, write);
 }
 
 function clearRange(mm: Mm, page: u64, last: u64, leavePinned: bool): void {
@@ -168,6 +198,7 @@ function clearRange(mm: Mm, page: u64, last: u64, leavePinned: bool): void {
 
 function exit(mm: Mm): void {
 	clearRange(mm, 0, PAGE_LIMIT, false);
+	removeVmas(mm, 0, PAGE_LIMIT);
 	comparePages(mm, 0, PAGE_LIMIT);
 	settleFreed(canReuseFrames());
 }

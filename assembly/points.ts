@@ -1,5 +1,6 @@
 // The records of operations with a step table: whole, or one of their points, by their window (src/trace/kinds.ts, Point).
 import { argument, code } from "./arguments";
+import { rangeEnd } from "./change";
 import { countAll } from "./counters";
 import { breakOrReuse } from "./cow";
 import { Agent } from "./decode";
@@ -8,7 +9,7 @@ import { splitPartial } from "./entries";
 import { resolveAllPending } from "./fault";
 import { noteOwnCow } from "./flight";
 import { isPinned, lock, UNLOCKED } from "./frames";
-import { Code, Counter, Hint, KIND_OF, Kind, OpFlag, Point } from "./generated/constants";
+import { Code, Counter, Hint, KIND_OF, Kind, NotifyEvent, OpFlag, Point } from "./generated/constants";
 import { splitFirst } from "./huge";
 import { Bit } from "./layout";
 import { Operation, openOperation, wholeOperation } from "./operation";
@@ -18,7 +19,8 @@ import { frameOf, pteOf, writingAllowed } from "./primary";
 import { prepareMove } from "./sites";
 import { begin, closeOperation, commit, cutCommit, end } from "./steps";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { Mm, mmOf } from "./world";
+import { copiesNothing, inheritVmas } from "./vmas";
+import { exists, Mm, mmOf } from "./world";
 
 /** Open operations by their window. */
 const windows = changetype<Table>(memory.data(<i32>TABLE_BYTES));
@@ -32,7 +34,8 @@ export function bracket(agent: Agent, page: u64): void {
 	const point = <u32>argument(0);
 	const window = argument(1);
 	if (point == Point.begin) forget(window);
-	if ((point == Point.whole || point == Point.begin) && leavesPinned(mmOf(agent.mmId), page)) return;
+	const begins = point == Point.whole || point == Point.begin;
+	if (begins && (leavesPinned(mmOf(agent.mmId), page) || forksNothing(mmOf(agent.mmId), page))) return;
 	if (point == Point.whole) {
 		const op = describe(agent, page, true);
 		begin(op);
@@ -72,6 +75,15 @@ function leavesPinned(mm: Mm, page: u64): bool {
 	if (code == Code.ksmReplace) lock(UNLOCKED);
 	const failed = (recordFlags() & OpFlag.failed) != 0;
 	if (code == Code.cow && !failed && (pte & Bit.writable) == 0 && writingAllowed(mm, page)) breakOrReuse(mm, page, Hint.derive);
+	return true;
+}
+
+/** is_cow_mapping, vma_needs_copy: a fork leaves out what a fault fills as well, and then has no bracket (kernel.md 1.1, 1.9). */
+function forksNothing(mm: Mm, page: u64): bool {
+	if (code != Code.fork || !exists(mm.firstVma)) return false;
+	const end = rangeEnd(page, argument(2));
+	if (!copiesNothing(mm, page, end)) return false;
+	inheritVmas(mm, page, end, mmOf(<u32>argument(4)));
 	return true;
 }
 
@@ -121,6 +133,7 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	}
 	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
 	if (kind == Kind.fork) op.child = <u32>argument(4);
+	if (kind == Kind.zap) op.unmaps = argument(3) == NotifyEvent.unmap;
 	if (kind == Kind.mremap) op.to = argument(4);
 	return op;
 }

@@ -1,12 +1,14 @@
 // PTEs of an mm by hva page (kernel.md 1). What happens here follows from the causes alone, so that one table serves all strategies.
 
 import { faultIn } from "./entries";
+import { mapFilePage } from "./files";
 import {
 	allocate,
 	FrameBit,
 	frameAt,
+	isAlwaysCopied,
+	isFile,
 	isPinned,
-	isShared,
 	locked,
 	map,
 	mapcountOf,
@@ -21,7 +23,8 @@ import { Hint } from "./generated/constants";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, PteBit, PteEntry } from "./layout";
 import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
 import { dropSwapEntry } from "./swap";
-import { copiesRecorded, Mm } from "./world";
+import { vmaAt } from "./vmas";
+import { copiesRecorded, exists, Mm } from "./world";
 
 /** The PTE of a page; without the present bit where there is none. */
 // @ts-ignore: decorator
@@ -71,7 +74,14 @@ export function setPte(mm: Mm, page: u64, frame: u32, writable: bool): void {
 	map(frame);
 	const rights: u32 = writable ? Bit.present | Bit.writable | PteBit.dirty : Bit.present;
 	store<u32>(at, (frame << FRAME_SHIFT) | rights | (old & PteBit.readOnlyVma));
+	if (exists(mm.firstVma) && frame != ZERO_PAGE && !isFile(frame)) noteOwn(mm, page);
 	dropWord(old);
+}
+
+/** A VMA has a page that is not its file's. */
+function noteOwn(mm: Mm, page: u64): void {
+	const vma = vmaAt(mm, page);
+	if (exists(vma)) vma.hasAnon = true;
 }
 
 /** Change bits of a PTE that is there. */
@@ -96,11 +106,18 @@ export function writingAllowed(mm: Mm, page: u64): bool {
 	return !vmaReadOnly(mm.ptes, page);
 }
 
-/** handle_mm_fault on a page that is not present: an entry resolves; else a write gets a private page, a read the zero page, or what the VMM had put there (1.10). */
+/** A page of which there is nothing: a write gets a private page, a read the zero page; where a file is mapped: files.ts. */
+export function populateFresh(mm: Mm, page: u64, write: bool): void {
+	const vma = vmaAt(mm, page);
+	if (exists(vma)) mapFilePage(mm, vma, page, write);
+	else if (write) setPte(mm, page, allocate(), writingAllowed(mm, page));
+	else setPte(mm, page, ZERO_PAGE, false);
+}
+
+/** handle_mm_fault on a page that is not present: an entry resolves; else it is a first touch, or finds what the VMM had put there (1.10). */
 export function populateNone(mm: Mm, page: u64, write: bool, filled: bool): void {
 	if (entryOf(mm, page) != 0) faultIn(mm, page, write);
-	else if (write || filled) setPte(mm, page, allocate(), writingAllowed(mm, page));
-	else setPte(mm, page, ZERO_PAGE, false);
+	else populateFresh(mm, page, write || filled);
 }
 
 /** The PTE after a fault on a page that is not present; 0 where there was nothing: it is populated then, and no more is to be done. */
@@ -110,11 +127,11 @@ export function presentAfterFault(mm: Mm, page: u64, write: bool): u32 {
 	return wasNone ? 0 : pteOf(mm, page);
 }
 
-/** do_wp_page's choice (1.2): KSM and zero pages are always copied; otherwise what the trace records, and what the references say. */
+/** do_wp_page's choice (1.2): what is nobody's own is always copied; otherwise what the trace records, and what the references say. */
 export function mustCopy(frame: u32, hint: u32): bool {
 	// AnonExclusive and maybe pinned: never replaced (kernel.md 4).
 	if (isPinned(frame)) return false;
-	if (isShared(frame) || hint == Hint.copy) return true;
+	if (isAlwaysCopied(frame) || hint == Hint.copy) return true;
 	if (hint == Hint.reuse) return false;
 	if (locked == frame) return true;
 	if ((wordOf(frame) & FrameBit.exclusive) != 0) return false;
@@ -125,7 +142,7 @@ export function mustCopy(frame: u32, hint: u32): bool {
 export function reusePage(mm: Mm, page: u64): void {
 	const frame = frameOf(pteOf(mm, page));
 	changePte(mm, page, 0, Bit.writable | PteBit.dirty);
-	setBit(frame, FrameBit.exclusive);
+	if (!isFile(frame)) setBit(frame, FrameBit.exclusive);
 	// References that a trace does not show can make the kernel reuse a page that others map.
 	if (mapcountOf(frame) > 1) noteSharedWritable();
 }

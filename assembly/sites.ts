@@ -11,7 +11,8 @@ import { comparePages } from "./oracle";
 import { leafEnd, leafOf, makeRecord, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { begin, commit, end } from "./steps";
-import { Mm } from "./world";
+import { anyVmaIn, moveVmas, vmaAt } from "./vmas";
+import { exists, Mm } from "./world";
 
 /** Which steps under the lock run: those of a change, the flush of one that is put back, or set-pte alone where nothing was mapped. */
 export const enum Extent {
@@ -53,11 +54,11 @@ export function decideSite(op: Operation): Extent {
 	}
 }
 
-/** migrate_vma_insert_page: only where there is nothing, or the zero page; nothing is flushed where there was nothing (1.8). */
+/** migrate_vma_insert_page: only where there is nothing, or the zero page, in anonymous memory; nothing is flushed where there was nothing (1.8). */
 function insertMigrated(mm: Mm, page: u64): Extent {
 	const pte = pteOf(mm, page);
 	const present = (pte & Bit.present) != 0;
-	if (isSomething(pte) && !(present && frameOf(pte) == ZERO_PAGE)) return Extent.none;
+	if (exists(vmaAt(mm, page)) || (isSomething(pte) && !(present && frameOf(pte) == ZERO_PAGE))) return Extent.none;
 	const fresh = allocate();
 	if (present) shareWith(fresh, ZERO_PAGE);
 	newMapping(fresh, writingAllowed(mm, page));
@@ -94,6 +95,7 @@ export function stripPtes(op: Operation, bits: u32): void {
 function copiesHuge(mm: Mm, page: u64): bool {
 	const pte = pteOf(mm, blockOf(page));
 	if (!isHuge(mm, page) || (pte & Bit.present) == 0 || (pte & Bit.writable) != 0 || frameOf(pte) == ZERO_PAGE) return false;
+	if (exists(vmaAt(mm, blockOf(page)))) return false;
 	countAll(Counter.cowCopies_shared);
 	return true;
 }
@@ -101,6 +103,7 @@ function copiesHuge(mm: Mm, page: u64): bool {
 /** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
 function collapses(op: Operation): bool {
 	if ((op.flags & OpFlag.changed) == 0 || op.pages != NODE_ENTRIES || (op.page & (NODE_ENTRIES - 1)) != 0) return false;
+	if (anyVmaIn(op.mm, op.page, op.page + NODE_ENTRIES)) return false;
 	return !isHuge(op.mm, op.page) && anyIn(op.mm, op.page, op.page + NODE_ENTRIES);
 }
 
@@ -153,17 +156,20 @@ function isApart(page: u64, pages: u64, to: u64): bool {
 export function prepareMove(mm: Mm, page: u64, pages: u64, to: u64): void {
 	if (!isApart(page, pages, to)) return;
 	const table = mm.ptes;
-	const toLast = rangeEnd(to, pages);
-	if (anyIn(mm, to, toLast)) {
-		const zap = wholeOperation(Kind.zap, mm, to, pages);
-		begin(zap);
-		commit(zap);
-		end(zap);
-	}
+	unmapRange(mm, to, pages);
 	const last = rangeEnd(page, pages);
 	for (let at = nextPresent(table, page, last); at < last; at = nextPresent(table, leafEnd(at, last), last)) {
 		if (!isMovable(blockOf(at), page, last, to)) splitFirst(mm, at);
 	}
+}
+
+/** munmap of what a new mapping takes the place of; its bracket runs where anything is mapped. */
+export function unmapRange(mm: Mm, page: u64, pages: u64): void {
+	if (!anyIn(mm, page, rangeEnd(page, pages))) return;
+	const zap = wholeOperation(Kind.zap, mm, page, pages);
+	begin(zap);
+	commit(zap);
+	end(zap);
 }
 
 /** Whether any PTE of a range is not none. */
@@ -198,6 +204,7 @@ function moveRange(mm: Mm, page: u64, last: u64, to: u64): void {
 		store<u32>(leaf, 0);
 		if (isMovable(block, page, last, to)) makeHuge(mm, block - page + to);
 	}
+	moveVmas(mm, page, last, to);
 	setVmaReadOnly(table, to, to + (last - page), !allowed);
 	setVmaReadOnly(table, page, last, false);
 	comparePages(mm, to, last - page);

@@ -10,7 +10,7 @@ import { hold, release, settleFreed } from "./frames";
 import { Counter, Kind, SiteCounter, StepCode, StepParam } from "./generated/constants";
 import { give } from "./heap";
 import { flushThreads } from "./host";
-import { Bit } from "./layout";
+import { Bit, NODE_ENTRIES } from "./layout";
 import { mirrorOf, Operation, operationBytes, rememberHits, rememberMirrors } from "./operation";
 import { canReuseFrames, compareCollected, comparePages, settleOperation } from "./oracle";
 import { pteOf } from "./primary";
@@ -19,7 +19,7 @@ import { Extent, finishSite } from "./sites";
 import { collect, hitAt, hitCount, runAt } from "./slots";
 import { countPresent } from "./spte";
 import { closeWindow, noteOpen } from "./windows";
-import { mmOf, strategies } from "./world";
+import { exists, mmOf, strategies } from "./world";
 
 /** Of a commit's steps those up to its set-pte, and those behind it (bits). */
 const enum Part {
@@ -30,6 +30,7 @@ const enum Part {
 export function closeOperation(op: Operation): void {
 	abandon(op);
 	if (op.hits != 0) give(op.hits, op.hitBytes);
+	if (op.places != 0) give(op.places, op.placeBytes);
 	if (op.mirrors != 0) give(op.mirrors, op.mirrorBytes);
 	give(changetype<usize>(op), operationBytes());
 }
@@ -139,6 +140,9 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 	if (isFirst && ((setting >> op.kind) & 1) != 0 && extent != Extent.restored) apply(op);
 	if (op.kind == Kind.mremap) collect(op.mm, op.page, op.pages);
 	compareCollected();
+	// A split takes the pages of a file from the whole of each block.
+	if (op.kind == Kind.thpSplit && exists(op.mm.firstVma))
+		comparePages(op.mm, op.page & ~(<u64>NODE_ENTRIES - 1), op.pages + 2 * NODE_ENTRIES);
 	if (op.kind == Kind.fork) comparePages(mmOf(op.child), op.page, op.pages);
 	settleFreed(canReuseFrames());
 }

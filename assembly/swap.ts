@@ -1,7 +1,21 @@
-// Places in swap and the swap cache (kernel.md 1.10, 1.11). A place is a record like a frame's that no PTE maps: its mapcount counts the swap entries
+// Places in swap, or in a file (files.ts), and the swap cache or page cache (kernel.md 1.10, 1.11). A place is a record like a frame's that no PTE maps: its mapcount counts the swap entries
 // that lead to it, bit KSM says that its page was a KSM page, its second word is the page in the swap cache + 1, its classes are the content.
-import { shareContent } from "./contents";
-import { allocate, clearBit, FrameBit, frameAt, hold, map, mapcountOf, referencesOf, release, setBit, unmap, wordOf } from "./frames";
+import { hasClass, shareContent } from "./contents";
+import {
+	allocate,
+	clearBit,
+	FrameBit,
+	frameAt,
+	hold,
+	isFile,
+	map,
+	mapcountOf,
+	referencesOf,
+	release,
+	setBit,
+	unmap,
+	wordOf,
+} from "./frames";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 
 /** Frame in the swap cache -> its place + 1. */
@@ -20,6 +34,7 @@ function cachedOf(slot: u32): u32 {
 function setCached(slot: u32, frame: u32): void {
 	store<u32>(frameAt(slot), frame + 1, 4);
 	set(places, frame, slot + 1);
+	if (isFile(slot)) setBit(frame, FrameBit.file);
 	hold(frame);
 }
 
@@ -62,7 +77,8 @@ export function swapPage(slot: u32): u32 {
 	if (cachedOf(slot) != 0) return cachedOf(slot) - 1;
 	const frame = allocate();
 	clearBit(frame, FrameBit.exclusive);
-	shareContent(frame, slot);
+	// A page of a file that was never read has content of its own.
+	if (!isFile(slot) || hasClass(slot)) shareContent(frame, slot);
 	setCached(slot, frame);
 	return frame;
 }
@@ -74,7 +90,7 @@ export function cachedCopy(slot: u32): u32 {
 	return cached - 1;
 }
 
-/** Reclaim is done with a page that only the swap cache holds: it is freed. */
+/** Reclaim is done with a page that only the cache holds: it is freed. */
 export function dropUnusedCache(slot: u32): void {
 	const cached = cachedOf(slot);
 	if (cached != 0 && mapcountOf(cached - 1) == 0 && referencesOf(cached - 1) == 1) uncache(slot);
@@ -83,6 +99,10 @@ export function dropUnusedCache(slot: u32): void {
 function uncache(slot: u32): void {
 	const cached = cachedOf(slot);
 	if (cached == 0) return;
+	if (isFile(slot)) {
+		shareContent(slot, cached - 1);
+		clearBit(cached - 1, FrameBit.file);
+	}
 	store<u32>(frameAt(slot), 0, 4);
 	remove(places, cached - 1);
 	release(cached - 1);

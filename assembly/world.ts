@@ -5,6 +5,7 @@ import { NO_PAGE } from "./layout";
 import { makeRoot, Root } from "./pagetable";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { l1Bytes, makeTlb, TLB_BYTES, Tlb, tlbBytes } from "./tlb";
+import { Vma } from "./vmas";
 
 /** The primary MMU of one address space. */
 @unmanaged
@@ -17,6 +18,9 @@ export class Mm {
 	next: Mm;
 	/** Devices with a notifier: each lacks change_pte. */
 	notifiers: u32;
+	/** VMAs that are not private anonymous memory, by page, and the one that the last look-up found (vmas.ts). */
+	firstVma: Vma;
+	foundVma: Vma;
 }
 
 /** KVM's side of one VM. Behind it a VmState for each strategy. */

@@ -47,6 +47,8 @@ export const Failure = {
 	pageLimit: 21,
 	/** A KSM page id over 32 bits. `detail`: it. */
 	kpage: 22,
+	/** A file, or a page of it, beyond MAX_FILES and MAX_FILE_PAGES. `detail`: the greater of the two. */
+	file: 23,
 	/** Memory: the 4 GiB of WebAssembly or the cap that was set. `detail`: bytes asked for. */
 	memory: 32,
 	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^24 mappings of one frame. */

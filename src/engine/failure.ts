@@ -65,6 +65,8 @@ function text({ code, detail }: EngineFailure): string {
 			return `page ${detail} is beyond 48-bit addresses`;
 		case Failure.kpage:
 			return `KSM page ${detail} is over 32 bits`;
+		case Failure.file:
+			return `file or page of a file ${detail} is more than a replay keeps`;
 		case Failure.memory:
 			return `the replay needs more memory than it may have: ${Math.ceil(detail / 2 ** 20)} MiB`;
 		case Failure.frames:

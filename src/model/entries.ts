@@ -1,5 +1,5 @@
 // PTEs that are not present and not none: swap entries, migration entries, and those that NUMA hinting made inaccessible (kernel.md 1.10, 1.11, 1.13).
-import type { Frame } from "./frames.js";
+import { type Frame, isFile, type SwapSlot } from "./frames.js";
 import { splitFirst } from "./huge.js";
 import { type Entry, HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
@@ -97,16 +97,23 @@ function splitPartial(world: World, mm: Mm, page: number, pages: number, wholeTo
 	for (const at of mm.hugeIn(page, pages)) if (wholeToo || at < page || at + HUGE_PAGES > page + pages) splitFirst(world, mm, at);
 }
 
-/** try_to_unmap (1.11): swap entries; a page that nobody maps any more is freed after the range end. */
+/** try_to_unmap (1.11): swap entries, or nothing where a file has the page; what nobody maps any more is freed after the range end. */
 export function reclaim(world: World, mm: Mm, page: number, pages: number): Operation {
 	splitPartial(world, mm, page, pages, true);
 	return openOperation("reclaim", mm, page, pages, () => {
 		const found = mm.mapped(page, pages).filter((at) => movable(mm, at) !== undefined);
+		const unmapped = new Set<SwapSlot>();
 		const apply = (): void => {
 			mm.split(page, pages);
 			for (const at of found) {
 				const pte = movable(mm, at);
 				if (pte === undefined) continue;
+				const { slot } = pte.frame;
+				if (slot?.file === true) {
+					mm.clear(at);
+					unmapped.add(slot);
+					continue;
+				}
 				const { exclusive } = pte.frame;
 				mm.put(at, { kind: "swap", slot: world.frames.swapOut(pte.frame), exclusive });
 				pte.frame.exclusive = false;
@@ -117,6 +124,7 @@ export function reclaim(world: World, mm: Mm, page: number, pages: number): Oper
 				const entry = mm.entry(at);
 				if (entry?.kind === "swap") world.frames.dropUnusedCache(entry.slot);
 			}
+			for (const slot of unmapped) world.frames.dropUnusedCache(slot);
 		};
 		return unlessNone(found, apply, finish);
 	});
@@ -137,13 +145,14 @@ export function migrate(world: World, mm: Mm, page: number, pages: number): Oper
 	});
 }
 
-/** change_prot_numa (1.13): not KSM and zero pages, and not what a fork shares, although the bracket has zapped them all. */
+/** change_prot_numa (1.13): not KSM and zero pages, and not what a fork or a private mapping of a file shares, although the bracket has zapped them all. */
 export function numaHint(world: World, mm: Mm, page: number, pages: number): Operation {
 	splitPartial(world, mm, page, pages, false);
 	return openOperation("numa-hint", mm, page, pages, () => {
 		splitSilently(mm, page, pages);
 		const found = mm.present(page, pages).filter((at) => {
 			const { frame } = mm.get(mm.isHuge(at) ? at - (at % HUGE_PAGES) : at) ?? { frame: world.frames.zeroPage };
+			if (isFile(frame)) return mm.vmas.isShared(at);
 			return !frame.zero && (mm.isHuge(at) || (frame.kpage === 0 && frame.mapcount === 1));
 		});
 		return unlessNone(found, () => {

@@ -3,6 +3,7 @@ import { Access, type VmexitCause } from "../trace/kinds.js";
 import { breakOrReuse } from "./cow.js";
 import { faultIn } from "./entries.js";
 import { fixFast } from "./fast.js";
+import { mapFilePage } from "./files.js";
 import { setLeaf } from "./huge.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { prefetch } from "./prefetch.js";
@@ -73,11 +74,18 @@ export function lockForFault(world: World): void {
 	if (world.host.mmu === "legacy") world.lockForWrite(null);
 }
 
-/** handle_mm_fault on a page that is not present: an entry resolves; else a write gets a private page, a read the zero page, or what the VMM had put there (1.10). */
+/** A page of which there is nothing: a write gets a private page, a read the zero page; where a file is mapped: files.ts. */
+export function populateFresh(world: World, mm: Mm, page: number, write: boolean): void {
+	const vma = mm.vmas.at(page);
+	if (vma !== undefined) mapFilePage(world, mm, vma, page, write);
+	else if (write) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
+	else mm.set(page, world.frames.zeroPage, false);
+}
+
+/** handle_mm_fault on a page that is not present: an entry resolves; else it is a first touch, or finds what the VMM had put there (1.10). */
 export function populateNone(world: World, mm: Mm, page: number, write: boolean, filled = false): void {
 	if (mm.entry(page) !== undefined) faultIn(world, mm, page, write);
-	else if (write || filled) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
-	else mm.set(page, world.frames.zeroPage, false);
+	else populateFresh(world, mm, page, write || filled);
 }
 
 /**

@@ -1,8 +1,9 @@
 // Recorded faults of captures without an access log: an attempt of a vCPU from its kvm_page_fault to its SPTE change (kernel.md 3.6; model.md section 3).
 import { type Access, FaultFlag, Hint } from "../trace/kinds.js";
-import { breakOrReuse } from "./cow.js";
+import { breakOrReuse, isAlwaysCopied } from "./cow.js";
 import { fixFast } from "./fast.js";
 import { countExit, install, isOwnCowAware, isWrite, lockForFault, populateNone, staleBecause } from "./fault.js";
+import { isSharedPage } from "./files.js";
 import { populateHuge } from "./huge.js";
 import type { Pte } from "./mm.js";
 import { observe } from "./oracle.js";
@@ -62,7 +63,7 @@ export function faultEnd(world: World, vcpu: Vcpu, as: number, gfn: number, acce
 	if ((flags & FaultFlag.huge) !== 0) populateHuge(world, vm.mm, page);
 	else if (vm.mm.get(page) === undefined) populateNone(world, vm.mm, page, write);
 	const pte = vm.mm.get(page);
-	const breaks = write && pte !== undefined && !pte.writable && (derive || !(pte.frame.kpage !== 0 || pte.frame.zero));
+	const breaks = write && pte !== undefined && !pte.writable && (derive || !isAlwaysCopied(pte.frame) || isSharedPage(vm.mm, page, pte));
 	const before = vm.seq;
 	const copied = breaks && breakOrReuse(world, vm.mm, page, pte, derive ? Hint.derive : Hint.reuse);
 	if (flight === null) return;

@@ -11,7 +11,7 @@ export interface Frame {
 	holds: number;
 	/** Those of `holds` that are pins (1.4, 1.9). */
 	pins: number;
-	/** Its place in swap, while it is in the swap cache, which holds it. */
+	/** Its place in swap or in a file, while it is in the swap cache or the page cache, which holds it. */
 	slot: SwapSlot | null;
 	/** The page that it migrates to, held until this one is freed. */
 	movedTo: Frame | null;
@@ -24,22 +24,29 @@ export interface Frame {
 	content: number;
 }
 
-/** Content in swap (kernel.md 1.10, 1.11). */
+/** Content in swap (kernel.md 1.10, 1.11), or in a file. */
 export interface SwapSlot {
+	/** A page of a file: it stays, whoever maps it. */
+	readonly file: boolean;
 	/** Swap entries that lead here. */
 	entries: number;
-	/** The page in the swap cache, if any. */
+	/** The page in the swap cache or the page cache, if any. */
 	cached: Frame | null;
 	/** It was a KSM page. */
 	readonly ksm: boolean;
 	content: number;
 }
 
+/** A page of the page cache. */
+export const isFile = (frame: Frame): boolean => frame.slot?.file === true;
+
 /** All frames of a host. The zero page is frame 0. */
 export class Frames {
 	readonly #frames: Frame[] = [];
 	/** KSM page id -> its frame. */
 	readonly #kpages = new Map<number, Frame>();
+	/** Pages of files, by file and page. */
+	readonly #files = new Map<string, SwapSlot>();
 	#contents = 0;
 
 	constructor() {
@@ -142,7 +149,7 @@ export class Frames {
 
 	/** One more swap entry for a page, whose mapping goes. */
 	swapOut(frame: Frame): SwapSlot {
-		const slot = frame.slot ?? { entries: 0, cached: frame, ksm: frame.kpage !== 0, content: 0 };
+		const slot = frame.slot ?? { file: false, entries: 0, cached: frame, ksm: frame.kpage !== 0, content: 0 };
 		if (frame.slot === null) {
 			frame.slot = slot;
 			this.hold(frame);
@@ -162,7 +169,16 @@ export class Frames {
 		if (slot.entries === 0) this.#uncache(slot);
 	}
 
-	/** The page of a place in swap: from the swap cache, or read into it. */
+	/** A page of a file: from the page cache, or read into it (filemap_fault). */
+	filePage(file: number, page: number): Frame {
+		const key = `${file}.${page}`;
+		const known = this.#files.get(key);
+		const slot = known ?? { file: true, entries: 1, cached: null, ksm: false, content: this.#contents++ };
+		if (known === undefined) this.#files.set(key, slot);
+		return this.swapPage(slot);
+	}
+
+	/** The page of a place: from the cache, or read into it. */
 	swapPage(slot: SwapSlot): Frame {
 		if (slot.cached !== null) return slot.cached;
 		const frame = this.allocate();
@@ -174,7 +190,7 @@ export class Frames {
 		return frame;
 	}
 
-	/** Reclaim is done with a page that only the swap cache holds: it is freed. */
+	/** Reclaim is done with a page that only the swap cache or the page cache holds: it is freed. */
 	dropUnusedCache(slot: SwapSlot): void {
 		if (slot.cached?.mapcount === 0 && slot.cached.holds === 1) this.#uncache(slot);
 	}
@@ -183,6 +199,7 @@ export class Frames {
 		const frame = slot.cached;
 		slot.cached = null;
 		if (frame === null) return;
+		if (slot.file) slot.content = frame.content;
 		frame.slot = null;
 		this.release(frame);
 	}

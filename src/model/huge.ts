@@ -1,7 +1,8 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, and the 2 MiB leaf that KVM makes of it.
 
 import { faultIn } from "./entries.js";
-import type { Frame } from "./frames.js";
+import { populateFresh } from "./fault.js";
+import { type Frame, isFile } from "./frames.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import { makeSpte } from "./spte.js";
@@ -11,14 +12,21 @@ import type { Vcpu, World } from "./world.js";
 
 const firstOf = (page: number): number => page - (page % HUGE_PAGES);
 
-/** __split_huge_pmd as an operation: the PTEs keep their pages. */
+/** __split_huge_pmd as an operation: the PTEs keep their pages; those of a file go, for a fault to find them again (1.15). */
 export function splitOperation(mm: Mm, page: number, pages: number): Operation {
-	return openOperation("thp-split", mm, page, pages, () => ({
-		changes: true,
-		frame: null,
-		writable: false,
-		apply: () => mm.split(page, pages),
-	}));
+	const apply = (): void => {
+		const dropped = mm.hugeIn(page, pages).flatMap((first) => filePages(mm, first));
+		mm.split(page, pages);
+		for (const at of dropped) mm.clear(at);
+	};
+	return openOperation("thp-split", mm, page, pages, () => ({ changes: true, frame: null, writable: false, apply }));
+}
+
+function filePages(mm: Mm, first: number): number[] {
+	return mm.present(first, HUGE_PAGES).filter((at) => {
+		const pte = mm.get(at);
+		return pte !== undefined && isFile(pte.frame);
+	});
 }
 
 /** What works on one page of a huge mapping splits it first, in a bracket of its own; nothing to do where the trace has the split. */
@@ -43,8 +51,7 @@ export function populateHuge(world: World, mm: Mm, page: number): void {
 	if (mm.isHuge(page)) return;
 	const first = firstOf(page);
 	for (const at of mm.entriesIn(first, HUGE_PAGES)) faultIn(world, mm, at, false);
-	for (let at = first; at < first + HUGE_PAGES; at++)
-		if (mm.get(at) === undefined) mm.set(at, world.frames.allocate(), mm.writingAllowed(at));
+	for (let at = first; at < first + HUGE_PAGES; at++) if (mm.get(at) === undefined) populateFresh(world, mm, at, true);
 	mm.makeHuge(page);
 }
 
@@ -112,14 +119,15 @@ function setSpte(world: World, spte: Spte, pte: Pick<Pte, "frame" | "writable">,
 export function copyHuge(world: World, mm: Mm, page: number): PrimaryChange {
 	const first = firstOf(page);
 	const pte = mm.get(first);
-	const copies = mm.isHuge(page) && pte !== undefined && !pte.writable && !pte.frame.zero;
+	const copies = mm.isHuge(page) && pte !== undefined && !pte.writable && !pte.frame.zero && mm.vmas.at(first) === undefined;
 	if (copies) world.count("cowCopies.shared");
 	return { changes: copies, frame: null, writable: false, apply: () => copyPages(world, mm, first) };
 }
 
 /** collapse_huge_page: the PTEs of one aligned PMD go before the range end; they are copied to a huge page after it (1.15). */
 export function collapseChange(world: World, mm: Mm, page: number, pages: number): PrimaryChange {
-	const collapses = pages === HUGE_PAGES && page % HUGE_PAGES === 0 && !mm.isHuge(page) && mm.mapped(page, pages).length > 0;
+	const isWhole = pages === HUGE_PAGES && page % HUGE_PAGES === 0 && mm.vmas.within(page, pages).length === 0;
+	const collapses = isWhole && !mm.isHuge(page) && mm.mapped(page, pages).length > 0;
 	const finish = (): void => {
 		if (mm.isHuge(page)) return;
 		copyPages(world, mm, page);

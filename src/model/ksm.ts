@@ -2,6 +2,7 @@
 import { OpFlag } from "../trace/kinds.js";
 import { isPinned } from "./cow.js";
 import { faultIn } from "./entries.js";
+import { isFile } from "./frames.js";
 import type { Mm, Pte } from "./mm.js";
 import type { PrimaryChange } from "./operation.js";
 import { UNCHANGED } from "./sites.js";
@@ -21,7 +22,7 @@ export function promote(world: World, mm: Mm, page: number, kpage: number, flags
 function anonymous(world: World, mm: Mm, page: number): Pte {
 	faultIn(world, mm, page, false);
 	const pte = mm.get(page);
-	return pte === undefined || pte.frame.zero ? mm.set(page, world.frames.allocate(), true) : pte;
+	return pte === undefined || pte.frame.zero || isFile(pte.frame) ? mm.set(page, world.frames.allocate(), true) : pte;
 }
 
 /** write_protect_page: acts only if the PTE is writable, dirty, or its page exclusive (1.4). */

@@ -1,5 +1,6 @@
 // The primary MMU of one mm: its PTEs by hva page number (kernel.md 1).
-import type { Frame, Frames, SwapSlot } from "./frames.js";
+import { type Frame, type Frames, isFile, type SwapSlot } from "./frames.js";
+import { Vmas } from "./vmas.js";
 
 /** 4 KiB pages of a huge PMD. */
 export const HUGE_PAGES = 512;
@@ -22,6 +23,7 @@ export function isMovable(page: number, first: number, pages: number, to: number
 
 export class Mm {
 	readonly id: number;
+	readonly vmas = new Vmas();
 	readonly #ptes = new Map<number, Pte>();
 	readonly #entries = new Map<number, Entry>();
 	readonly #frames: Frames;
@@ -75,6 +77,8 @@ export class Mm {
 	set(page: number, frame: Frame, writable: boolean): Pte {
 		this.#frames.map(frame);
 		this.#drop(page);
+		const vma = this.vmas.at(page);
+		if (vma !== undefined && !frame.zero && !isFile(frame)) vma.hasAnon = true;
 		const pte = { frame, writable, dirty: writable };
 		this.#ptes.set(page, pte);
 		return pte;
@@ -112,7 +116,7 @@ export class Mm {
 		return met.sort((a, b) => a - b);
 	}
 
-	/** mremap: PTEs, huge mappings that may move whole, and whether the VMA allows writing. Nothing is mapped at the new place. */
+	/** mremap: PTEs, huge mappings that may move whole, and the VMAs. Nothing is mapped at the new place. */
 	move(first: number, pages: number, to: number): void {
 		const allowed = this.writingAllowed(first);
 		for (const page of this.present(first, pages)) {
@@ -129,6 +133,10 @@ export class Mm {
 			this.#huge.delete(page / HUGE_PAGES);
 			if (isMovable(page, first, pages, to)) this.makeHuge(page - first + to);
 		}
+		const moved = this.vmas.within(first, pages);
+		this.vmas.remove(first, pages);
+		this.vmas.remove(to, pages);
+		for (const vma of moved) this.vmas.add({ ...vma, first: vma.first - first + to, end: vma.end - first + to });
 		this.allowWriting(to, pages, allowed);
 		this.allowWriting(first, pages, true);
 	}

@@ -2,14 +2,16 @@
 // counter and in the final state (test/model).
 
 import { OperationArgs } from "../trace/arguments.js";
-import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, OpFlag, Point } from "../trace/kinds.js";
+import { type Access, AgentKind, DeviceKind, FaultFlag, Hint, MemslotFlag, NotifyEvent, OpFlag, Point, VmaKind } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import { age } from "./age.js";
 import { breakOrReuse, cowChange, isPinned } from "./cow.js";
 import { attachDevice, detachAll, detachDevice, deviceAccess, resolvePendingDevices } from "./devices.js";
 import { restoreMigrated } from "./entries.js";
-import { goOn, guestAccess, isMigrating, isOwnCowAware, isWrite, presentAfterFault, resolvePending } from "./fault.js";
+import { goOn, guestAccess, isMigrating, isOwnCowAware, isWrite, populateFresh, presentAfterFault, resolvePending } from "./fault.js";
+import { mmap } from "./files.js";
 import { faultBegin, faultEnd } from "./flight.js";
+import { copiesNothing, fork, inherit, protect } from "./fork.js";
 import type { Frame } from "./frames.js";
 import { hostAccess } from "./host.js";
 import { splitFirst, splitOperation } from "./huge.js";
@@ -20,7 +22,7 @@ import { type Operation, openOperation } from "./operation.js";
 import { checkWriters } from "./oracle.js";
 import { rangeChange, siteOperation, UNCHANGED, zapOperation } from "./sites.js";
 import { abandonOperation, beginOperation, commitOperation, endOperation, setOperation } from "./steps.js";
-import { fork, protect } from "./vma.js";
+import { PAGE_LIMIT } from "./vmas.js";
 import { windowOpen } from "./windows.js";
 import { type Vcpu, World, type WorldOptions } from "./world.js";
 
@@ -107,6 +109,9 @@ export class ReferenceModel {
 			case "populate":
 				this.#populate(world.mm(agent.mm), page, args.get("pages"), args.get("state"));
 				return;
+			case "mmap":
+				mmap(world, world.mm(agent.mm), page, args.get("pages"), vmaKind(args.get("vma")), args.get("file"), args.get("offset"));
+				return;
 			case "memslot":
 				this.#memslot(agent, page, args);
 				return;
@@ -129,6 +134,7 @@ export class ReferenceModel {
 			case "exit":
 				detachAll(world, world.mm(agent.mm));
 				for (const at of world.mm(agent.mm).pages()) world.mm(agent.mm).clear(at);
+				world.mm(agent.mm).vmas.remove(0, PAGE_LIMIT);
 				return;
 			case "ksmWriteProtect":
 			case "ksmReplace":
@@ -185,7 +191,8 @@ export class ReferenceModel {
 			mm.split(at, 1);
 			// A device has had it faulted in already.
 			if (isPinned(mm.get(at)?.frame)) continue;
-			if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
+			if (state > 0 && state <= 3 && mm.vmas.at(at) !== undefined) populateFresh(this.world, mm, at, state !== 2);
+			else if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
 			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
 			else mm.clear(at);
 		}
@@ -236,7 +243,7 @@ export class ReferenceModel {
 			const forgotten = point === Point.begin ? this.#open.get(window) : undefined;
 			if (forgotten !== undefined) abandonOperation(world, forgotten);
 			if (point === Point.begin) this.#open.delete(window);
-			if (this.#leavesPinned(record, args)) return;
+			if (this.#leavesPinned(record, args) || this.#forksNothing(record, args)) return;
 			operation = this.#openBracket(record, args);
 			operation.apart = point === Point.begin;
 			if (point === Point.begin) this.#open.set(window, operation);
@@ -262,6 +269,14 @@ export class ReferenceModel {
 		const pte = mm.get(page);
 		const failed = (args.get("flags") & OpFlag.failed) !== 0;
 		if (name === "cow" && !failed && pte?.writable === false && mm.writingAllowed(page)) breakOrReuse(world, mm, page, pte, Hint.derive);
+		return true;
+	}
+
+	/** is_cow_mapping, vma_needs_copy: a fork leaves out what a fault fills as well, and then has no bracket (kernel.md 1.1, 1.9). */
+	#forksNothing({ name, agent, page }: OperationRecord, args: OperationArgs): boolean {
+		const mm = this.world.mm(agent.mm);
+		if (name !== "fork" || !copiesNothing(mm, page, args.get("pages"))) return false;
+		inherit(mm, page, args.get("pages"), this.world.mm(args.get("child")));
 		return true;
 	}
 
@@ -301,7 +316,7 @@ export class ReferenceModel {
 			case "unshare":
 				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));
 			case "zap":
-				return zapOperation(world, mm, page, args.get("pages"));
+				return zapOperation(world, mm, page, args.get("pages"), args.get("event") === NotifyEvent.unmap);
 			case "protect": {
 				const allowed = (flags & OpFlag.writable) !== 0;
 				return openOperation("protect", mm, page, args.get("pages"), () => {
@@ -319,6 +334,12 @@ export class ReferenceModel {
 				return siteOperation(world, record.name, mm, page, args);
 		}
 	}
+}
+
+function vmaKind(code: number): VmaKind {
+	const known = Object.values(VmaKind).find((kind) => kind === code);
+	if (known === undefined) throw new RangeError(`no VMA kind ${code}`);
+	return known;
 }
 
 function deviceKind(code: number): DeviceKind {

@@ -15,16 +15,21 @@ export function rangeChange(mm: Mm, page: number, pages: number, change: (page: 
 	return { changes: true, frame: null, writable: false, apply: () => mm.mapped(page, pages).forEach(change) };
 }
 
-/** munmap, MADV_DONTNEED, truncate (1.14). */
-export function zapOperation(world: World, mm: Mm, page: number, pages: number): Operation {
+/** munmap (`unmaps`: the VMA goes too), MADV_DONTNEED, truncate (1.14). */
+export function zapOperation(world: World, mm: Mm, page: number, pages: number, unmaps = true): Operation {
 	return openOperation("zap", mm, page, pages, () => {
 		splitEdges(world, mm, page, pages);
-		return rangeChange(mm, page, pages, (at) => mm.clear(at));
+		const change = rangeChange(mm, page, pages, (at) => mm.clear(at));
+		const apply = (): void => {
+			change.apply();
+			if (unmaps) mm.vmas.remove(page, pages);
+		};
+		return { ...change, apply };
 	});
 }
 
 /** An operation with a step table, in one piece. */
-function runWhole(world: World, operation: Operation): void {
+export function runWhole(world: World, operation: Operation): void {
 	beginOperation(world, operation);
 	commitOperation(world, operation);
 	endOperation(world, operation);
@@ -37,10 +42,10 @@ function replaceForUprobe(world: World, mm: Mm, page: number): PrimaryChange {
 	return { changes: true, frame: fresh, writable: false, old: mm.get(page)?.frame, apply: () => void mm.set(page, fresh, false) };
 }
 
-/** migrate_vma_insert_page: only where there is nothing, or the zero page; nothing is flushed where there was nothing (1.8). */
+/** migrate_vma_insert_page: only where there is nothing, or the zero page, in anonymous memory; nothing is flushed where there was nothing (1.8). */
 function insertMigrated(world: World, mm: Mm, page: number): PrimaryChange {
 	const old = mm.get(page)?.frame;
-	if (mm.entry(page) !== undefined || (old !== undefined && !old.zero)) return UNCHANGED;
+	if (mm.vmas.at(page) !== undefined || mm.entry(page) !== undefined || (old !== undefined && !old.zero)) return UNCHANGED;
 	const fresh = world.frames.allocate(old);
 	const writable = mm.writingAllowed(page);
 	const extent = old === undefined ? "appeared" : "all";

@@ -95,7 +95,10 @@ export const Operation = {
 	protect: { code: 10, args: ["point", "window", "pages", "event", "flags"] },
 	/** A notifier range of which the capture does not say what it did to the PTEs: they stay. */
 	invalidate: { code: 11, args: ["point", "window", "pages", "event"] },
-	/** State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings. No kernel event. */
+	/**
+	 * State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings. Where a file is
+	 * mapped: 1 as a write leaves it, 2 as a read does. No kernel event.
+	 */
 	populate: { code: 12, args: ["pages", "state"] },
 	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: MemslotFlag. */
 	memslot: { code: 13, args: ["slot", "as", "gfn", "pages", "flags"] },
@@ -141,6 +144,11 @@ export const Operation = {
 	migrateRestore: { code: 30, args: ["pages", "flags"] },
 	/** change_prot_numa (1.13): private pages become inaccessible until the next fault. */
 	numaHint: { code: 31, args: ["point", "window", "pages", "event"] },
+	/**
+	 * mmap: [page, page + pages) maps file `file` from its page `offset` on; nothing of it is present, and what was mapped there is unmapped first. Where a
+	 * trace says nothing, and after an unmap (a zap with that event), memory is private and anonymous. vma: a VmaKind; 0 needs no file.
+	 */
+	mmap: { code: 32, args: ["pages", "vma", "file", "offset"] },
 	/** clear_flush_young, clear_young, test_young of the notifiers (3.5). young: a Young. */
 	age: { code: 45, args: ["pages", "young"] },
 	/** KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG: pages [offset, offset + pages) of a slot were found dirty and are watched again. `page` is 0. */
@@ -189,6 +197,23 @@ export const FaultFlag = {
 	/** Its SPTE is a 2 MiB one: the host maps the page by a huge PMD (host_pfn_mapping_level). */
 	huge: 16,
 } as const;
+
+/** What a VMA maps (kernel.md 1.2, 1.3, 1.10). */
+export const VmaKind = {
+	/** MAP_PRIVATE memory of nobody else's. */
+	anonymous: 0,
+	/** MAP_PRIVATE of a file: a write takes a copy of the file's page. */
+	privateFile: 1,
+	/** MAP_SHARED of a file whose file system is told of the first write (page_mkwrite, dirty accounting). */
+	sharedFile: 2,
+	/** MAP_SHARED of shmem, memfd: nobody is told, so that a read maps it writable. */
+	sharedMemory: 3,
+} as const;
+export type VmaKind = (typeof VmaKind)[keyof typeof VmaKind];
+
+/** Files and their pages: what a mmap may name. */
+export const MAX_FILES = 2 ** 24;
+export const MAX_FILE_PAGES = 2 ** 36;
 
 /** Flags of struct kvm_userspace_memory_region. */
 export const MemslotFlag = { logDirty: 1, readOnly: 2 } as const;

@@ -1,6 +1,7 @@
-// What a replay cannot take although it can be written down: pages beyond 48-bit addresses, KSM pages beyond 32 bits, a third address space.
+// What a replay cannot take although it can be written down: pages beyond 48-bit addresses, KSM pages beyond 32 bits, a third address
+// space, files beyond what a replay keeps.
 import { OperationArgs } from "./arguments.js";
-import { AgentKind, FIRST_OBSERVATION, Operation } from "./kinds.js";
+import { AgentKind, FIRST_OBSERVATION, MAX_FILE_PAGES, MAX_FILES, Operation } from "./kinds.js";
 import type { OperationRecord, TraceRecord } from "./record.js";
 
 /** Page numbers of 48-bit addresses (PAGE_LIMIT in assembly/layout.ts). */
@@ -39,6 +40,10 @@ export function rangeFlaw(record: TraceRecord): string | undefined {
 		}
 		case "access":
 			return record.agent.kind === AgentKind.host ? beyond : undefined;
+		case "mmap": {
+			const known = args.get("file") < MAX_FILES && args.get("offset") < MAX_FILE_PAGES;
+			return beyond ?? (known ? undefined : `page ${args.get("offset")} of file ${args.get("file")} is more than a replay keeps`);
+		}
 		case "memslot":
 			return memslotFlaw(record, args);
 		default:

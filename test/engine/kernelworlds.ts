@@ -2,7 +2,17 @@
 // overlap, accesses by vCPUs, host threads and devices in between; on the hosts and with the operations that some kernel had (eras.ts). Under a safe
 // strategy nothing may go wrong in them.
 import fc from "fast-check";
-import { Access, AgentKind, DeviceKind, FaultFlag, MemslotFlag, type OperationName, OpFlag, Point } from "../../src/trace/kinds.js";
+import {
+	Access,
+	AgentKind,
+	DeviceKind,
+	FaultFlag,
+	MemslotFlag,
+	type OperationName,
+	OpFlag,
+	Point,
+	VmaKind,
+} from "../../src/trace/kinds.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
 import { ERAS, type Era } from "./eras.js";
 import { machines } from "./machines.js";
@@ -299,6 +309,14 @@ const preamble = ({ huge }: Era): Records =>
 			...devices.map(attached),
 		]);
 
+/** What the two processes map; both the same file. KSM does not work on what is shared, and nobody breaks what it has not merged. */
+const KSM_ONLY: ReadonlySet<string> = new Set(["ksmWriteProtect", "ksmReplace", "ksmPromote", "cow", "unshare"]);
+const vmaKind = fc.oneof({ weight: 3, arbitrary: fc.constant(VmaKind.anonymous) }, fc.constantFrom(...Object.values(VmaKind)));
+const mapped = (kind: VmaKind): TraceRecord[] =>
+	kind === VmaKind.anonymous ? [] : [0, 1].map((mm) => op("mmap", mmOf(mm), HVA, SLOT_PAGES, kind, 1, 0));
+const worksOn = (kind: VmaKind, record: TraceRecord): boolean =>
+	kind === VmaKind.anonymous || kind === VmaKind.privateFile || record.kind === "access" || !KSM_ONLY.has(record.name);
+
 const hasAll = ({ lacks }: Era, records: readonly TraceRecord[]): boolean =>
 	records.every((record) => record.kind !== "operation" || !lacks.has(record.name));
 
@@ -308,16 +326,17 @@ export const kernelWorld: fc.Arbitrary<RandomWorld> = fc.constantFrom(...ERAS).c
 			era.host,
 			fc.oneof(fc.constant(SMALL), machines),
 			preamble(era),
+			vmaKind,
 			fc.array(
 				piece.filter((records) => hasAll(era, records)),
 				{ maxLength: 30, size: "max" },
 			),
 		)
-		.map(([host, machine, first, pieces]) => ({
+		.map(([host, machine, first, kind, pieces]) => ({
 			machine,
 			// No copy is recorded here: if that meant reuse, a page would stay shared with a forked mm, and KSM's count check would refuse what is promoted.
 			copiesRecorded: false,
 			host,
-			records: [...first, ...pieces.flat()],
+			records: [...mapped(kind), ...first, ...pieces.flat().filter((record) => worksOn(kind, record))],
 		})),
 );

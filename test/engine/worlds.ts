@@ -188,6 +188,18 @@ function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	];
 }
 
+/** Files under the world's pages: few pages of few files, so that mappings share them. */
+function files(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
+	const vma = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 3 }) }, fc.constant(0));
+	const map = fc
+		.tuple(of.mm, of.page, of.pages, vma, fc.nat(1), fc.constantFrom(0, 0, 3))
+		.map(([agent, page, ...args]) => operation("mmap", agent, page, args));
+	const huge = fc
+		.tuple(of.mm, fc.constantFrom(0, 0, 512), fc.constantFrom(512, 1024, 1500), vma, fc.nat(1))
+		.map(([agent, page, pages, kind, file]) => operation("mmap", agent, of.block + page, [pages, kind, file, page]));
+	return [map, map, huge];
+}
+
 function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	return [
 		fc
@@ -276,13 +288,17 @@ function preamble({ hva, gfn }: Places): fc.Arbitrary<TraceRecord[]> {
 	// Half of the worlds have devices: of any kinds, over all or some of the pages.
 	const attached = fc.record({ device: fc.nat(2), from: fc.nat(3), entries: fc.constantFrom(1, 2, 5, 64) });
 	const devices = fc.oneof(fc.constant([]), fc.array(attached, { minLength: 1, maxLength: 2 }));
-	return fc.tuple(vmCount, fc.nat(2), fc.boolean(), fc.boolean(), devices).map(([vms, state, alias, smm, attachments]) => {
+	// A third of the worlds maps a file: the same for all, each in its way.
+	const mapped = fc.oneof({ weight: 2, arbitrary: fc.constant([0, 0]) }, fc.tuple(fc.nat(3), fc.nat(3)));
+	return fc.tuple(vmCount, fc.nat(2), fc.boolean(), fc.boolean(), devices, mapped).map(([vms, state, alias, smm, attachments, vmas]) => {
 		const records: TraceRecord[] = [];
 		for (let vm = 0; vm < vms; vm++) {
 			const agent = agentOf(AgentKind.vm, { vm, mm: vm });
 			records.push(operation("memslot", agent, hva, [0, 0, gfn, PAGES, 0]));
 			if (alias) records.push(operation("memslot", agent, hva + 2, [1, 0, gfn + PAGES, 3, 0]));
 			if (smm) records.push(operation("memslot", agent, hva, [0, 1, gfn, PAGES + 3, 0]));
+			const vma = vmas[vm] ?? 0;
+			if (vma !== 0) records.push(operation("mmap", agentOf(AgentKind.mm, { mm: vm }), hva, [PAGES, vma, 0, 0]));
 			if (state > 0) records.push(operation("populate", agentOf(AgentKind.mm, { mm: vm }), hva, [PAGES, state], undefined));
 		}
 		for (const [thread, { device, from, entries }] of attachments.entries())
@@ -392,6 +408,7 @@ export const randomWorld: fc.Arbitrary<RandomWorld> = places.chain((where) => {
 		single(sites(of), 8),
 		single(topology(of), 2),
 		single(kvm(of, where), 3),
+		single(files(of), 2),
 		{ weight: 7, arbitrary: burst(of) },
 		{ weight: 2, arbitrary: hugeBurst(of) },
 		{ weight: 2, arbitrary: mergeScript(of) },

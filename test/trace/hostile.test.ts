@@ -143,6 +143,8 @@ describe("a trace with right checksums", () => {
 		expect(validate(host).problems).toMatchObject([{ event: 0, reason: `page ${2 ** 36 + 7} is beyond 48-bit addresses` }]);
 		const kpage = causes(message([1, 1], [2, agent(3)], [4, varints(7)], [5, words(7)], [7, varints(6, 2, 2 ** 32, 0)]));
 		expect(validate(kpage).problems).toMatchObject([{ event: 0, reason: `KSM page ${2 ** 32} is over 32 bits` }]);
+		const file = causes(message([1, 1], [2, agent(3)], [4, varints(7)], [5, words(7)], [7, varints(32, 4, 1, 1, 2 ** 24, 3)]));
+		expect(validate(file).problems).toMatchObject([{ event: 0, reason: `page 3 of file ${2 ** 24} is more than a replay keeps` }]);
 	});
 
 	it("of another major version, or with an unknown required feature, says so", () => {
