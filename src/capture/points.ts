@@ -1,45 +1,8 @@
 // What a capture records, and what each of it is for (model.md section 1, kernel.md section 7, formats.md sections 3 and 7). The importers know the
 // names: those of kprobes from src/import/symbols.ts, those of bpftrace lines from src/import/bpftrace.ts.
 import { type HostFacts, releaseNumber } from "./host.js";
-
-type Need =
-	/** Without it an import has no vmexits, no brackets or no VMs. */
-	| "required"
-	/** Without it some counts are inferred, or not known. */
-	| "useful";
-
-interface Point {
-	/** The event's name: of a tracepoint group/name, of a probe what we call it. */
-	readonly event: string;
-	readonly need: Need;
-	readonly use: string;
-	/** What an import lacks without it. */
-	readonly without: string;
-	/** Kernels that have it, as major * 1000 + minor; both ends included. */
-	readonly from?: number;
-	readonly to?: number;
-	/** Another point that does its work: then it is not wanted, or not missed. */
-	readonly unless?: string;
-}
-
-interface TracePoint extends Point {
-	readonly kind: "tracepoint";
-	/** bpftrace: the line's event and its fields. */
-	readonly bpf: string;
-}
-
-interface ProbePoint extends Point {
-	readonly kind: "entry" | "return";
-	/** The first of these that the kernel has. */
-	readonly symbols: readonly string[];
-	/** Fetch arguments of kprobe_events; a place in a struct is {struct.member}. */
-	readonly fetch: string;
-	readonly bpf: string;
-	/** Of the functions that every process runs: only an mm with a notifier is of interest. */
-	readonly filter?: { readonly field: string; readonly bpf: string };
-}
-
-type CapturePoint = TracePoint | ProbePoint;
+import type { CapturePoint } from "./point.js";
+import { SITE_POINTS } from "./sitepoints.js";
 
 const RANGE =
 	"mm=+{mmu_notifier_range.mm}($arg1):x64 start=+{mmu_notifier_range.start}($arg1):x64 end=+{mmu_notifier_range.end}($arg1):x64";
@@ -271,7 +234,7 @@ export function place(facts: HostFacts, kprobes: { readonly allowed: boolean; re
 	const missed: Missed[] = [];
 	const release = releaseNumber(facts.release);
 	const { symbols } = facts;
-	for (const point of POINTS) {
+	for (const point of [...POINTS, ...SITE_POINTS]) {
 		if (!expected(point, release)) continue;
 		if (point.unless !== undefined && placed.some((other) => other.point.event === point.unless)) continue;
 		if (point.kind === "tracepoint") {

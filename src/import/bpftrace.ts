@@ -40,6 +40,43 @@ export const BPF_EVENTS: Readonly<Record<string, BpfEvent>> = {
 	KSM_APPEND: bpf("stable_tree_append"),
 	KSM_BREAK: bpf("break_cow"),
 	KSM_BREAK_KSM: bpf("break_ksm"),
+	UPROBE: bpf("uprobe_write_opcode"),
+	UPROBE_RET: bpf("uprobe_write_opcode__return", ["err"]),
+	MOVE: bpf("move_page_tables"),
+	MKCLEAN: bpf("folio_mkclean"),
+	MKCLEAN_RET: bpf("folio_mkclean__return"),
+	PROT_NUMA: bpf("change_prot_numa"),
+	PROT_NUMA_RET: bpf("change_prot_numa__return"),
+	UFFD_WP: bpf("mwriteprotect_range"),
+	UFFD_WP_RET: bpf("mwriteprotect_range__return"),
+	HUGE_WP: bpf("do_huge_pmd_wp_page"),
+	HUGE_WP_RET: bpf("do_huge_pmd_wp_page__return"),
+	HUGE_COPY: bpf("copy_user_huge_page"),
+	COLLAPSE: bpf("collapse_huge_page"),
+	COLLAPSE_RET: bpf("collapse_huge_page__return"),
+	COLLAPSED: bpf("mm_collapse_huge_page", ["status"]),
+	UNMAP_ONE: bpf("try_to_unmap_one"),
+	MIGRATE_ONE: bpf("try_to_migrate_one"),
+	MIGRATION_SET: bpf("set_migration_pte"),
+	MIGRATION_GONE: bpf("remove_migration_pte"),
+	MIGRATED: bpf("mm_migrate_pages", ["succeeded"]),
+	VMA_SETUP: bpf("migrate_vma_setup"),
+	VMA_SETUP_RET: bpf("migrate_vma_setup__return"),
+	VMA_PAGES: bpf("migrate_vma_pages"),
+	VMA_PAGES_RET: bpf("migrate_vma_pages__return"),
+	VMA_FINALIZE: bpf("migrate_vma_finalize"),
+	RECLAIM: bpf("mm_vmscan_direct_reclaim_begin"),
+	RECLAIM_END: bpf("mm_vmscan_direct_reclaim_end"),
+	AGE_FLUSH: bpf("__mmu_notifier_clear_flush_young"),
+	AGE_CLEAR: bpf("__mmu_notifier_clear_young"),
+	AGE_TEST: bpf("__mmu_notifier_test_young"),
+	KVM_AGE: bpf("kvm_age_hva"),
+	KVM_TEST_AGE: bpf("kvm_test_age_hva"),
+	KVM_ZAP_ALL: bpf("kvm_mmu_zap_all_fast"),
+	KVM_DIRTY: bpf("kvm_arch_mmu_enable_log_dirty_pt_masked"),
+	PIN: bpf("pin_user_pages_fast"),
+	PIN_RET: bpf("pin_user_pages_fast__return", ["ret"]),
+	UNPIN: bpf("unpin_user_pages"),
 	PF_USER: bpf("page_fault_user", [], { ec: "error_code" }),
 };
 
@@ -51,6 +88,7 @@ const NOISE = /^(Attaching \d+ probes?\.\.\.|Attached \d+ probes?|@.*|)$/;
 const LOST = /^(?:WARNING: )?Lost (\d+) events/i;
 
 function rewritten(event: BpfEvent, text: string): string {
+	if (text === "") return text;
 	return text
 		.trim()
 		.split(" ")

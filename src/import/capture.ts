@@ -14,8 +14,10 @@ import type { KnownVm } from "./knownvm.js";
 import { applyLoggedOperations } from "./loggedops.js";
 import { type PhasedAccesses, type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
 import { Places } from "./places.js";
+import { rangeCosts } from "./profiles.js";
 import { checkSameRun } from "./samerun.js";
 import { type PhaseCounters, readStats } from "./stats.js";
+import { Timeline } from "./timeline.js";
 import { Tracker } from "./tracker.js";
 
 export interface CaptureSources {
@@ -58,7 +60,8 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const { input } = sources;
 	const host = new CapturedHost(logs, input.known);
 	const places = new Places();
-	const tracker = new Tracker(host, places, logs.length > 0);
+	const timeline = new Timeline(places, logs.length > 0);
+	const tracker = new Tracker(host, timeline);
 	const emitter = new Emitter(sink, places.at);
 	const flow = new Flow(input, tracker, emitter, places, logs.length > 0);
 	const warnings = logs.flatMap((log) => log.warnings);
@@ -75,15 +78,16 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	}
 	const otherRun = checkSameRun(logs, tracker.vmMarks, host, sources.lenient);
 	if (otherRun !== "") warnings.push(otherRun);
-	const spans = phaseSpans(tracker.marks, tracker.at);
-	applyLoggedOperations(tracker.items, tracker.observed, tracker.childCopies, spans, logOf);
-	const phased = placeAccesses(spans, tracker.items, tracker.hostFaults, logOf);
+	const spans = phaseSpans(tracker.marks, timeline.at);
+	applyLoggedOperations(timeline.items, timeline.observed, tracker.childCopies, spans, logOf);
+	const phased = placeAccesses(spans, timeline.items, tracker.hostFaults, logOf);
 	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input.kvm) checkVms(host, tracker, logs, warnings);
 	const short = otherRun !== "" || checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
 	flow.finish(phased);
-	if (stats !== null) counters(stats.rows, sink, places.at(tracker.at));
+	warnings.push(...rangeCosts(emitter.unexplained), ...upkeepCosts(tracker));
+	if (stats !== null) counters(stats.rows, sink, places.at(timeline.at));
 
 	const inferred = tracker.evidence.strategy();
 	return {
@@ -92,9 +96,9 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		strategyEvidence: [...(sources.strategy === undefined ? [] : [`told: ${sources.strategy}`]), ...inferred.evidence, ...facts.evidence],
 		clock: facts.clock,
 		clockResolutionNs: facts.clockResolutionNs,
-		durationNs: places.at(tracker.at),
-		access: logs.length > 0 && !short ? "complete" : tracker.faults > 0 ? "inferred" : "none",
-		copiesRecorded: tracker.copiesRecorded,
+		durationNs: places.at(timeline.at),
+		access: logs.length > 0 && !short ? "complete" : tracker.faults.faults > 0 ? "inferred" : "none",
+		copiesRecorded: tracker.brackets.copiesRecorded,
 		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
 		host: tracker.evidence.host(),
 		losses,
@@ -133,8 +137,8 @@ class Flow {
 
 	/** What is said of all faults must be known of the first: whether SPTEs are recorded, and brackets. */
 	#decided(): boolean {
-		const { sptes, brackets } = this.#tracker;
-		return !this.#input.kvm || (sptes && (brackets || !this.#input.ranges));
+		const { faults, brackets } = this.#tracker;
+		return !this.#input.kvm || (faults.sptes && (brackets.any || !this.#input.ranges));
 	}
 
 	advance(): void {
@@ -146,14 +150,15 @@ class Flow {
 	}
 
 	#begin(): DelayLine {
-		this.#emitter.deriveCopies = !this.#tracker.brackets;
+		this.#emitter.deriveCopies = !this.#tracker.brackets.any;
 		this.#emitter.before(this.#tracker.host.vms, this.#logged, this.#input.known.length > 0);
 		return new DelayLine(this.#tracker, this.#emitter, this.#places);
 	}
 
 	/** After Tracker.finish(). */
 	finish(phased: PhasedAccesses): void {
-		const { items, observed, sptes } = this.#tracker;
+		const { items, observed } = this.#tracker.timeline;
+		const { sptes } = this.#tracker.faults;
 		if (this.#line === null && !this.#logged && this.#input.kvm && !sptes) {
 			resolveBlindFaults(items);
 			this.#places.recount(items);
@@ -179,17 +184,18 @@ async function readInput(
 	flow: Flow,
 	warnings: string[],
 ): Promise<{ facts: InputFacts; losses: { name: string; count: number }[] }> {
-	const host = input.kvm ? null : new HostObserver(tracker);
+	const { timeline } = tracker;
+	const host = input.kvm ? null : new HostObserver(timeline);
 	const damaged = new DamagedEvents(lenient, where);
 	const visit = (event: KernelEvent): void => {
-		tracker.at = places.push(event.ns);
+		timeline.at = places.push(event.ns);
 		if (event.code === Code.mark) tracker.mark(event.text);
 		else if (host === null) tracker.feed(event);
 		else host.feed(event);
-		if (tracker.at % STEP === STEP - 1) flow.advance();
+		if (timeline.at % STEP === STEP - 1) flow.advance();
 	};
 	for await (const batch of input.batches(damaged)) batch.each(visit);
-	if (tracker.at < 0) throw new BadInputError("none of the events has a meaning here", { where });
+	if (timeline.at < 0) throw new BadInputError("none of the events has a meaning here", { where });
 	const facts = input.facts();
 	warnings.push(...facts.warnings);
 	for (const { name, count } of facts.losses)
@@ -231,7 +237,7 @@ function checkProbes(
 }
 
 function checkVms(host: CapturedHost, tracker: Tracker, logs: readonly AccessLog[], warnings: string[]): void {
-	if (tracker.strayFaults > 0) warnings.push(`${tracker.strayFaults} times a kvm_page_fault by a task that belongs to no known VM`);
+	if (tracker.faults.strays > 0) warnings.push(`${tracker.faults.strays} times a kvm_page_fault by a task that belongs to no known VM`);
 	for (const vm of host.vms)
 		if (logs.length > 0 && !logs.some((log) => log.vm === vm.id))
 			warnings.push(`vm ${vm.id} has no access log: its faults are inferred accesses`);
@@ -240,6 +246,21 @@ function checkVms(host: CapturedHost, tracker: Tracker, logs: readonly AccessLog
 			where: "the whole file",
 			hint: "add the access logs with --access, or capture with the kprobe on __kvm_set_memory_region",
 		});
+}
+
+/** Work on guest memory that no cause could be made of. */
+function upkeepCosts({ upkeep }: Tracker): string[] {
+	const { ambiguous, largePins } = upkeep;
+	return [
+		...(ambiguous === 0
+			? []
+			: [
+					`${ambiguous} ageings or dirty pages that several VMs or memslots can have meant were left out (__mmu_notifier_clear_young tells the mm)`,
+				]),
+		...(largePins === 0
+			? []
+			: [`${largePins} calls that pin more pages than a request does were left out: a device's; --device tells of it`]),
+	];
 }
 
 /** Phases that the logs or the counters have and the trace does not reach; true where there are any. */

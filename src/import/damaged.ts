@@ -7,6 +7,9 @@ const HEX = "0x[0-9a-f]{1,16}";
 const GPA = "0x0*[0-9a-f]{1,13}";
 const GFN = "[0-9a-f]{1,10}";
 
+const ADDRESS = new RegExp(`(?:^|\\s)addr=${HEX}( |$)`);
+const SPAN = new RegExp(`(?:^|\\s)start=${HEX}( end=${HEX})?( |$)`);
+
 /** What each event must have. Events without an entry have no numbers that are read. */
 const SHAPES: Readonly<Record<string, RegExp>> = {
 	kvm_page_fault: new RegExp(`^vcpu \\d{1,5} rip ${HEX} address ${GPA} error_code ${HEX}( |$)`),
@@ -19,6 +22,23 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
 	ksm_stable_tree_append: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
 	ksm_break_ksm: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
 	kvm_set_memory_region: new RegExp(`(?:^|\\s)slot=${HEX} (.* )?gpa=${GPA} (.* )?hva=${HEX}( |$)`),
+	uprobe_write_opcode: ADDRESS,
+	move_page_tables: new RegExp(`(?:^|\\s)addr=${HEX} (.* )?to=${HEX}( |$)`),
+	try_to_unmap_one: ADDRESS,
+	try_to_migrate_one: ADDRESS,
+	set_migration_pte: ADDRESS,
+	remove_migration_pte: ADDRESS,
+	set_migration_pmd: ADDRESS,
+	remove_migration_pmd: ADDRESS,
+	mm_migrate_pages: /^succeeded=\d+$/,
+	kvm_age_hva: SPAN,
+	kvm_test_age_hva: SPAN,
+	kvm_age_page: SPAN,
+	mn_clear_flush_young: SPAN,
+	mn_clear_young: SPAN,
+	mn_test_young: SPAN,
+	kvm_dirty_log_masked: new RegExp(`(?:^|\\s)offset=${GPA} (.* )?mask=${HEX}( |$)`),
+	pin_user_pages: new RegExp(`(?:^|\\s)addr=${HEX} (.* )?pages=0x[0-9a-f]{1,8}( |$)`),
 	page_fault_user: new RegExp(`(?:^|\\s)address=${HEX} (.* )?error_code=${HEX}( |$)`),
 };
 

@@ -39,7 +39,8 @@ export class DelayLine {
 
 	/** The first place of which something is still open. */
 	#horizon(): number {
-		const { items, host, at } = this.#tracker;
+		const { host } = this.#tracker;
+		const { items, at } = this.#tracker.timeline;
 		const oldest = at - MAX_LAG;
 		let horizon = at;
 		for (const item of items) {
@@ -59,7 +60,7 @@ export class DelayLine {
 	}
 
 	#write(limit: number): void {
-		const { items, observed } = this.#tracker;
+		const { items, observed } = this.#tracker.timeline;
 		this.#open = this.#open.filter((item) => {
 			if (item.end < 0) return true;
 			this.#emitter.placeEnd(item, this.#limit);

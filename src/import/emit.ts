@@ -21,7 +21,8 @@ interface Piece {
 	readonly point: number;
 }
 
-const RANK = { end: 0, commit: 1, instant: 2, begin: 3, access: 4, merge: 5 } as const;
+/** A fault that waited for a migration goes on behind it. */
+const RANK = { restore: -2, end: 0, commit: 1, instant: 2, begin: 3, access: 4, merge: 5 } as const;
 
 const byPlace = (a: Piece, b: Piece): number => a.at - b.at || a.rank - b.rank;
 
@@ -53,6 +54,8 @@ export class Emitter {
 	readonly #split = new Map<BracketItem, number>();
 	/** Operations whose begin and end have something else between them: something ran at the same time. */
 	splitOperations = 0;
+	/** Ranges that reach guest memory and of which nothing tells what they were for, by enum mmu_notifier_event. */
+	readonly unexplained = new Map<number, number>();
 	/** No bracket is recorded, so a copy has no record of its own. */
 	deriveCopies = false;
 
@@ -95,7 +98,7 @@ export class Emitter {
 
 	/** Whole where nothing else lies between its begin and its end; split at them otherwise. What has not ended yet is split. */
 	place(item: Item, split: boolean): void {
-		if (item.kind === "instant") this.#piece(item.begin, RANK.instant, item, Point.whole);
+		if (item.kind === "instant") this.#piece(item.begin, item.name === "migrateRestore" ? RANK.restore : RANK.instant, item, Point.whole);
 		else if (item.kind === "fault" && (item.mmio || item.end === item.begin)) this.#piece(item.begin, RANK.begin, item, Point.whole);
 		else if (!split) this.#piece(beginOf(item), RANK.begin, item, Point.whole);
 		else {
@@ -166,7 +169,7 @@ export class Emitter {
 			const agent: Agent = { ...HOST, mm: item.mm ?? 0 };
 			this.#operation(item.name === "exit" ? "exit" : "cow", agent, item.page, item.args, item.begin);
 		} else if (item.vm !== null)
-			this.#operation(item.name, item.name === "memslot" ? vmAgent(item.vm) : mmAgent(item.vm), item.page, item.args, item.begin);
+			this.#operation(item.name, OF_VM.has(item.name) ? vmAgent(item.vm) : mmAgent(item.vm), item.page, item.args, item.begin);
 	}
 
 	#access({ vm, access, copied, at }: PlacedAccess): void {
@@ -206,6 +209,8 @@ export class Emitter {
 			this.#split.set(item, window);
 		} else window = this.#split.get(item) ?? 0;
 		if (point === Point.end) this.#windows.give(window);
+		if (item.name === "invalidate" && item.hit && point <= Point.begin)
+			this.unexplained.set(item.event, (this.unexplained.get(item.event) ?? 0) + 1);
 		const own = item.name === "cow" && (item.flags & OpFlag.ownFault) !== 0;
 		const agent = own ? guestAgent(item.vm, item.vcpu) : mmAgent(item.vm);
 		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : beginOf(item);
@@ -223,6 +228,8 @@ export class Emitter {
 /** A range begins when KVM works on it, which is later than its announcement where mmu_lock or a flush had to be waited for. */
 const beginOf = (item: Item): number => (item.kind === "bracket" && item.locked >= 0 ? item.locked : item.begin);
 
+/** Operations on a VM; others are on its mm. */
+const OF_VM: ReadonlySet<InstantItem["name"]> = new Set(["memslot", "dirtyLog", "kvmZapAll"]);
 const GUEST_OBSERVATIONS = new Set(["vmexit", "mmioFault", "spteChanged"]);
 
 function bracketArgs(item: BracketItem, point: number, window: number): number[] {
@@ -233,9 +240,19 @@ function bracketArgs(item: BracketItem, point: number, window: number): number[]
 			return [point, window, item.pages, item.event, item.flags];
 		case "fork":
 			return [point, window, item.pages, item.event, item.child];
+		case "mremap":
+			return [point, window, item.pages, item.event, item.to];
 		case "zap":
 		case "thpSplit":
 		case "thpCollapse":
+		case "thpCollapsed":
+		case "migrateVma":
+		case "mkclean":
+		case "softDirty":
+		case "hugeCow":
+		case "reclaim":
+		case "migrate":
+		case "numaHint":
 		case "invalidate":
 			return [point, window, item.pages, item.event];
 		default:

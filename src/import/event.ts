@@ -30,6 +30,15 @@ export const MmFault = { mm: 0, addr: 1, flags: 2, page: 3 } as const;
 export const Merge = { page: 0, kpage: 1, mm: 2, addr: 3 } as const;
 export const Memslot = { kvm: 0, slot: 1, flags: 2, gpa: 3, size: 4, hva: 5 } as const;
 export const HostFault = { address: 0, errorCode: 1 } as const;
+/** try_to_unmap_one, try_to_migrate_one. */
+export const Unmap = { addr: 0, flags: 1 } as const;
+export const Move = { addr: 0, to: 1 } as const;
+/** The notifiers' ageing callbacks; KVM's tracepoints of them have no mm. */
+export const Age = { mm: 0, start: 1, end: 2 } as const;
+export const KvmAge = { start: 0, end: 1 } as const;
+export const DirtyLog = { kvm: 0, slot: 1, as: 2, offset: 3, maskLow: 4, maskHigh: 5 } as const;
+export const Pin = { addr: 0, pages: 1, flags: 2, array: 3 } as const;
+export const Unpin = { array: 0, pages: 1 } as const;
 /** Of events with one value. */
 export const FIRST = 0;
 
@@ -41,6 +50,7 @@ const RET: readonly EventValue[] = [{ key: "ret", at: FIRST, kind: "decimal" }];
 const RANGE: readonly EventValue[] = [...hexes("mm", "start", "end", "flags"), { key: "event", at: Range.event, kind: "decimal" }];
 const MERGE = hexes("page", "kpage", "mm", "addr");
 const MM_FAULT = hexes("mm", "addr", "flags", "page");
+const AGED = hexes("mm", "start", "end");
 
 const TABLE: readonly (readonly [name: string, style: "fields" | "words", values: readonly EventValue[]])[] = [
 	[
@@ -97,6 +107,48 @@ const TABLE: readonly (readonly [name: string, style: "fields" | "words", values
 	["ksm_merge_with_ksm_page", "words", [{ key: "error", at: FIRST, kind: "decimal" }]],
 	["ksm_merge_one_page", "words", [{ key: "error", at: FIRST, kind: "decimal" }]],
 	["mm_page_alloc", "fields", [{ key: "", at: FIRST, kind: "copyTarget" }]],
+	["uprobe_write_opcode", "fields", hexes("addr")],
+	["uprobe_write_opcode_ret", "fields", RET],
+	["move_page_tables", "fields", hexes("addr", "to")],
+	["page_mkclean", "fields", []],
+	["page_mkclean_ret", "fields", []],
+	["change_prot_numa", "fields", []],
+	["change_prot_numa_ret", "fields", []],
+	["uffd_wp_range", "fields", hexes("enable")],
+	["uffd_wp_range_ret", "fields", []],
+	["do_huge_pmd_wp_page", "fields", []],
+	["do_huge_pmd_wp_page_ret", "fields", []],
+	["copy_huge_page", "fields", []],
+	["collapse_huge_page", "fields", hexes("addr")],
+	["collapse_huge_page_ret", "fields", []],
+	["try_to_unmap_one", "fields", hexes("addr", "flags")],
+	["try_to_unmap_one_ret", "fields", RET],
+	["try_to_migrate_one", "fields", hexes("addr", "flags")],
+	["try_to_migrate_one_ret", "fields", []],
+	["migrate_vma_setup", "fields", []],
+	["migrate_vma_setup_ret", "fields", []],
+	["migrate_vma_pages", "fields", []],
+	["migrate_vma_pages_ret", "fields", []],
+	["migrate_vma_finalize", "fields", []],
+	["mm_collapse_huge_page", "fields", [{ key: "succeeded", at: FIRST, kind: "decimal" }]],
+	["set_migration_pte", "fields", hexes("addr")],
+	["remove_migration_pte", "fields", hexes("addr")],
+	["set_migration_pmd", "fields", hexes("addr")],
+	["remove_migration_pmd", "fields", hexes("addr")],
+	["mm_migrate_pages", "fields", [{ key: "succeeded", at: FIRST, kind: "decimal" }]],
+	["mm_vmscan_reclaim_begin", "fields", []],
+	["mm_vmscan_reclaim_end", "fields", []],
+	["kvm_age_hva", "fields", hexes("start", "end")],
+	["kvm_test_age_hva", "fields", hexes("start", "end")],
+	["kvm_age_page", "fields", hexes("start", "end")],
+	["mn_clear_flush_young", "fields", AGED],
+	["mn_clear_young", "fields", AGED],
+	["mn_test_young", "fields", AGED],
+	["kvm_mmu_zap_all_fast", "fields", []],
+	["kvm_dirty_log_masked", "fields", [...hexes("kvm", "slot", "as", "offset"), { key: "mask", at: DirtyLog.maskLow, kind: "wide" }]],
+	["pin_user_pages", "fields", hexes("addr", "pages", "flags", "array")],
+	["pin_user_pages_ret", "fields", RET],
+	["unpin_user_pages", "fields", hexes("array", "pages")],
 	["tracing_mark_write", "fields", []],
 ];
 
@@ -148,6 +200,48 @@ export const Code = {
 	mergeTracepoint: codeOf("ksm_merge_with_ksm_page"),
 	mergeOneTracepoint: codeOf("ksm_merge_one_page"),
 	pageAlloc: codeOf("mm_page_alloc"),
+	uprobe: codeOf("uprobe_write_opcode"),
+	uprobeReturn: codeOf("uprobe_write_opcode_ret"),
+	movePageTables: codeOf("move_page_tables"),
+	mkclean: codeOf("page_mkclean"),
+	mkcleanReturn: codeOf("page_mkclean_ret"),
+	protNuma: codeOf("change_prot_numa"),
+	protNumaReturn: codeOf("change_prot_numa_ret"),
+	uffdWp: codeOf("uffd_wp_range"),
+	uffdWpReturn: codeOf("uffd_wp_range_ret"),
+	hugeWp: codeOf("do_huge_pmd_wp_page"),
+	hugeWpReturn: codeOf("do_huge_pmd_wp_page_ret"),
+	copyHuge: codeOf("copy_huge_page"),
+	collapse: codeOf("collapse_huge_page"),
+	collapseReturn: codeOf("collapse_huge_page_ret"),
+	unmapOne: codeOf("try_to_unmap_one"),
+	unmapOneReturn: codeOf("try_to_unmap_one_ret"),
+	migrateOne: codeOf("try_to_migrate_one"),
+	migrateOneReturn: codeOf("try_to_migrate_one_ret"),
+	migrateVmaSetup: codeOf("migrate_vma_setup"),
+	migrateVmaSetupReturn: codeOf("migrate_vma_setup_ret"),
+	migrateVmaPages: codeOf("migrate_vma_pages"),
+	migrateVmaPagesReturn: codeOf("migrate_vma_pages_ret"),
+	migrateVmaFinalize: codeOf("migrate_vma_finalize"),
+	collapsed: codeOf("mm_collapse_huge_page"),
+	setMigration: codeOf("set_migration_pte"),
+	removeMigration: codeOf("remove_migration_pte"),
+	setHugeMigration: codeOf("set_migration_pmd"),
+	removeHugeMigration: codeOf("remove_migration_pmd"),
+	migratedPages: codeOf("mm_migrate_pages"),
+	reclaimBegin: codeOf("mm_vmscan_reclaim_begin"),
+	reclaimEnd: codeOf("mm_vmscan_reclaim_end"),
+	kvmAge: codeOf("kvm_age_hva"),
+	kvmTestAge: codeOf("kvm_test_age_hva"),
+	kvmAgePage: codeOf("kvm_age_page"),
+	clearFlushYoung: codeOf("mn_clear_flush_young"),
+	clearYoung: codeOf("mn_clear_young"),
+	testYoung: codeOf("mn_test_young"),
+	zapAll: codeOf("kvm_mmu_zap_all_fast"),
+	dirtyLog: codeOf("kvm_dirty_log_masked"),
+	pin: codeOf("pin_user_pages"),
+	pinReturn: codeOf("pin_user_pages_ret"),
+	unpin: codeOf("unpin_user_pages"),
 	mark: codeOf("tracing_mark_write"),
 	silent: SILENT,
 } as const;

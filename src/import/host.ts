@@ -1,7 +1,7 @@
 // The host as a capture shows it: VMs with their memslots as they stand at the event being read, tasks, mms, and the SPTEs that the kernel recorded.
 import { SpteBit, VMEXIT_CAUSES } from "../trace/kinds.js";
 import type { AccessLog } from "./accesslog.js";
-import type { BracketItem, FaultItem, ObservedItem } from "./items.js";
+import type { BracketItem, FaultItem, InstantItem, ObservedItem } from "./items.js";
 import { type KnownSlot, type KnownVm, NO_POINTER } from "./knownvm.js";
 import { SpteTable } from "./spte.js";
 
@@ -58,6 +58,13 @@ export class CapturedVm {
 
 	hits(page: number, pages: number): boolean {
 		return this.slots.some((slot) => page < slot.page + slot.pages && page + pages > slot.page);
+	}
+
+	/** The range from its first memslot to the end of its last, in host pages. */
+	span(): { page: number; pages: number } {
+		const page = Math.min(...this.slots.map((slot) => slot.page));
+		const end = Math.max(...this.slots.map((slot) => slot.page + slot.pages));
+		return this.slots.length === 0 ? { page: 0, pages: 1 } : { page, pages: end - page };
 	}
 
 	#slotOf(as: number, gfn: number): KnownSlot | undefined {
@@ -125,6 +132,30 @@ export interface OpenCopy {
 	bracketed: boolean;
 }
 
+/** A function that says what the brackets inside it are for. */
+export interface OpenSite {
+	readonly name: Exclude<
+		BracketItem["name"],
+		"ksmWriteProtect" | "ksmReplace" | "cow" | "unshare" | "zap" | "invalidate" | "fork" | "thpSplit"
+	>;
+	/** hva page that it is called for; -1 where it has none. */
+	readonly page: number;
+	/** mremap: the hva page that the range moves to. */
+	readonly to: number;
+	/** enum ttu_flags of try_to_unmap_one and try_to_migrate_one. */
+	readonly flags: number;
+	/** The huge page has been copied (do_huge_pmd_wp_page). */
+	copied: boolean;
+	/** Its last bracket. */
+	item: BracketItem | null;
+}
+
+/** What is being done to a VM as a whole, or to its pages by number, of which the next event of the task tells the rest. */
+export type OpenUpkeep =
+	| { readonly kind: "age"; readonly item: InstantItem }
+	| { readonly kind: "dirtyLog"; readonly item: InstantItem; readonly slot: number; readonly as: number }
+	| { readonly kind: "pin"; readonly page: number; readonly pages: number; readonly array: number };
+
 export interface OpenBracket {
 	readonly start: number;
 	readonly end: number;
@@ -151,6 +182,16 @@ export class Task {
 	/** hva page that break_ksm is at; -1 if none. */
 	breakKsm = -1;
 	fault: FaultItem | null = null;
+	/** The function that it is in, of those that say what its brackets are for. */
+	site: OpenSite | null = null;
+	/** Inside direct reclaim, or kswapd awake. */
+	reclaims = false;
+	/** Work on a VM that its next event settles. */
+	upkeep: OpenUpkeep | null = null;
+	/** __mmu_notifier_clear_flush_young and its kin: KVM's own tracepoint inside says it once more. */
+	ages = false;
+	/** A memslot goes: KVM's zap of everything belongs to that. */
+	deletesSlot = false;
 
 	constructor(pid: number, tgid: number, comm: string) {
 		this.pid = pid;

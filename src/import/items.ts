@@ -6,7 +6,27 @@ import type { CapturedVm } from "./host.js";
 /** An operation inside a notifier bracket. */
 export interface BracketItem {
 	readonly kind: "bracket";
-	name: "ksmWriteProtect" | "ksmReplace" | "cow" | "unshare" | "zap" | "protect" | "invalidate" | "fork" | "thpSplit" | "thpCollapse";
+	name:
+		| "ksmWriteProtect"
+		| "ksmReplace"
+		| "cow"
+		| "unshare"
+		| "zap"
+		| "protect"
+		| "invalidate"
+		| "fork"
+		| "thpSplit"
+		| "thpCollapse"
+		| "thpCollapsed"
+		| "uprobeReplace"
+		| "migrateVma"
+		| "mkclean"
+		| "softDirty"
+		| "hugeCow"
+		| "mremap"
+		| "reclaim"
+		| "migrate"
+		| "numaHint";
 	readonly vm: CapturedVm;
 	/** hva page. */
 	readonly page: number;
@@ -26,6 +46,8 @@ export interface BracketItem {
 	kpage: number;
 	/** fork: the child's mm. */
 	child: number;
+	/** mremap: the hva page that the range moves to. */
+	to: number;
 	/** The page entered the stable tree (ksmReplace); see Tracker. */
 	appended: boolean;
 	/** Task that ran it, and whether it is a vCPU of the VM. */
@@ -76,7 +98,18 @@ export interface ChildCopy {
 
 export interface InstantItem {
 	readonly kind: "instant";
-	readonly name: "ksmPromote" | "memslot" | "mark" | "childCow" | "exit";
+	readonly name:
+		| "ksmPromote"
+		| "memslot"
+		| "mark"
+		| "childCow"
+		| "exit"
+		| "migrateRestore"
+		| "age"
+		| "dirtyLog"
+		| "kvmZapAll"
+		| "pin"
+		| "unpin";
 	readonly vm: CapturedVm | null;
 	/** mm of a forked child; otherwise the VM's. */
 	readonly mm?: number;
@@ -122,7 +155,23 @@ export const ZAP_OF: Readonly<Record<BracketItem["name"], ZapCause>> = {
 	fork: "notifier",
 	thpSplit: "hugeSplit",
 	thpCollapse: "notifier",
+	thpCollapsed: "notifier",
+	uprobeReplace: "notifier",
+	migrateVma: "notifier",
+	mkclean: "notifier",
+	softDirty: "notifier",
+	hugeCow: "cow",
+	mremap: "notifier",
+	reclaim: "notifier",
+	migrate: "notifier",
+	numaHint: "notifier",
 };
+
+/** 4 KiB pages of a 2 MiB one. */
+export const HUGE_PAGES = 512;
+
+/** A range that one huge PMD maps. */
+export const isHugeRange = (page: number, pages: number): boolean => pages === HUGE_PAGES && page % HUGE_PAGES === 0;
 
 /** Operations whose brackets change_pte was written for: strategies differ in them. */
 export const isEligible = (name: BracketItem["name"]): boolean =>

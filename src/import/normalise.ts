@@ -1,5 +1,6 @@
 // Between a source's events and the tracker: names and texts have become the tracker's (recognise.ts); what this kernel or recipe does not
 // record is put in its place where something else shows it (profiles.ts, formats.md sections 3 and 7).
+import { NotifyEvent } from "../trace/kinds.js";
 import { CODES, Code, Fault, FIRST, KernelEvent, MmFault, Range } from "./event.js";
 import { PAGE } from "./tracefs.js";
 
@@ -37,6 +38,8 @@ type Step = (normaliser: Normaliser, event: KernelEvent, visit: Visit) => void;
  * no memslot has.
  */
 function withoutExit({ v }: KernelEvent): void {
+	// So is that of clear_refs, which reaches everybody.
+	if (v[Range.event] === NotifyEvent.softDirty) return;
 	if (v[Range.start] === 0 && v[Range.end] < 0 && v[Range.end] >= -PAGE) v[Range.end] = PAGE;
 }
 

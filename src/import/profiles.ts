@@ -1,6 +1,8 @@
 // What differs between kernels in what a capture shows: which events there are, how the structs that probes read have moved, and what a missing
 // event is replaced by (formats.md section 3). A profile is told by a release, or inferred from what the capture has.
 
+import { NotifyEvent } from "../trace/kinds.js";
+
 interface KernelProfile {
 	/** The long-term kernel that it is named after. */
 	readonly name: "5.10" | "6.1" | "6.6" | "6.12";
@@ -130,4 +132,26 @@ export function takeProfile(told: string | undefined, found: string, signs: Kern
 		evidence: `kernel profile ${profile.name} (inferred: ${signsAsText(signs)}${open})`,
 		contradictions: fitting.length === 0 ? ["no kernel that is known here shows all of it together"] : [],
 	};
+}
+
+/** Ranges that more than one site makes, and the functions that tell which: enum mmu_notifier_event (kernel.md 1.0, 1.1). */
+const AMBIGUOUS: ReadonlyMap<number, string> = new Map([
+	[NotifyEvent.clear, "clear PTEs inside a merge; nothing else is known of them"],
+	[
+		NotifyEvent.protectionVma,
+		"change the protection of mappings: mprotect, NUMA hinting or uffd-wp (change_prot_numa, mwriteprotect_range tell)",
+	],
+	[NotifyEvent.protectionPage, "write-protect pages: fork, or writeback (folio_mkclean tells)"],
+	[NotifyEvent.migrate, "move pages to or from a device (migrate_vma_setup, migrate_vma_pages tell)"],
+	[NotifyEvent.exclusive, "make pages a device's alone (no operation here does)"],
+]);
+
+/** What it costs that a capture has ranges of guest memory without the function that made them. `ranges`: how many, by their event. */
+export function rangeCosts(ranges: ReadonlyMap<number, number>): string[] {
+	return [...ranges]
+		.sort(([a], [b]) => a - b)
+		.map(
+			([event, count]) =>
+				`${count} ranges over guest memory ${AMBIGUOUS.get(event) ?? `have the event ${event}`}: they zap SPTEs, and the PTEs below are taken to stay`,
+		);
 }

@@ -55,6 +55,93 @@ const SET_MEMORY_REGION = meaning(
 
 const REGISTER = meaning("mn_register", { mm: MM }, ["mm"], { $arg2: "mm" });
 
+/** A function that says what its brackets are for, by being open. */
+const during = (event: string): ProbedFunction => ({ entry: meaning(event, {}), return: meaning(`${event}_ret`, {}) });
+
+const UNMAP = { addr: ADDR, flags: FLAGS };
+const AGED = meaning("mn_aged", { mm: MM, start: [...START, ...ADDR], end: END }, ["start"], { $arg1: "mm", $arg2: "start", $arg3: "end" });
+const aged = (event: string): ProbedFunction => ({ entry: { ...AGED, event } });
+const PIN = {
+	addr: [...START, ...ADDR],
+	pages: ["nr", "nr_pages", "npages", "pages"],
+	flags: [...FLAGS, "gup_flags"],
+	array: ["array", "pages_array"],
+};
+const pinned = (fetched: Readonly<Record<string, string>>): ProbedFunction => ({
+	entry: meaning("pin_user_pages", PIN, ["addr", "pages", "flags"], fetched),
+	return: returns("pin_user_pages_ret"),
+});
+const UNPINNED = { entry: meaning("unpin_user_pages", { array: ["array", "pages"] }, ["array"], { $arg1: "array" }) };
+
+/** Functions of mm and KVM whose work no tracepoint tells, or tells with its address (kernel.md 1.7 to 1.17, 3.5). */
+const CALL_SITES: Readonly<Record<string, ProbedFunction>> = {
+	uprobe_write_opcode: {
+		entry: meaning("uprobe_write_opcode", { addr: ADDR }, ["addr"], { $arg3: "addr" }),
+		return: returns("uprobe_write_opcode_ret"),
+	},
+	move_page_tables: {
+		entry: meaning("move_page_tables", { addr: [...ADDR, "old_addr", "old", "from"], to: ["to", "new_addr", "new"] }, ["addr", "to"], {
+			$arg2: "addr",
+			$arg4: "to",
+		}),
+	},
+	folio_mkclean: during("page_mkclean"),
+	page_mkclean: during("page_mkclean"),
+	page_mkclean_one: during("page_mkclean"),
+	page_vma_mkclean_one: during("page_mkclean"),
+	pfn_mkclean_range: during("page_mkclean"),
+	dax_entry_mkclean: during("page_mkclean"),
+	change_prot_numa: during("change_prot_numa"),
+	task_numa_work: during("change_prot_numa"),
+	mwriteprotect_range: {
+		entry: meaning("uffd_wp_range", { enable: ["enable", "enable_wp"] }, ["enable"], { $arg4: "enable" }),
+		return: meaning("uffd_wp_range_ret", {}),
+	},
+	do_huge_pmd_wp_page: during("do_huge_pmd_wp_page"),
+	copy_user_huge_page: { entry: meaning("copy_huge_page", {}) },
+	collapse_huge_page: during("collapse_huge_page"),
+	try_to_unmap_one: {
+		entry: meaning("try_to_unmap_one", UNMAP, ["addr"], { $arg3: "addr", $arg4: "flags" }),
+		return: returns("try_to_unmap_one_ret"),
+	},
+	try_to_migrate_one: {
+		entry: meaning("try_to_migrate_one", UNMAP, ["addr"], { $arg3: "addr", $arg4: "flags" }),
+		return: meaning("try_to_migrate_one_ret", {}),
+	},
+	migrate_vma_setup: during("migrate_vma_setup"),
+	migrate_vma_collect: during("migrate_vma_setup"),
+	migrate_vma_pages: during("migrate_vma_pages"),
+	migrate_vma_insert_page: during("migrate_vma_pages"),
+	migrate_vma_finalize: { entry: meaning("migrate_vma_finalize", {}) },
+	__mmu_notifier_clear_flush_young: aged("mn_clear_flush_young"),
+	__mmu_notifier_clear_young: aged("mn_clear_young"),
+	__mmu_notifier_test_young: aged("mn_test_young"),
+	kvm_mmu_zap_all_fast: { entry: meaning("kvm_mmu_zap_all_fast", {}) },
+	kvm_arch_mmu_enable_log_dirty_pt_masked: {
+		entry: meaning(
+			"kvm_dirty_log_masked",
+			{ kvm: ["kvm"], slot: ["slot", "id"], as: ["as", "as_id"], offset: ["offset", "gfn_offset"], mask: ["mask"] },
+			["offset", "mask"],
+			{
+				$arg1: "kvm",
+				$arg3: "offset",
+				$arg4: "mask",
+			},
+		),
+	},
+	pin_user_pages: pinned({ $arg1: "addr", $arg2: "pages", $arg3: "flags", $arg4: "array" }),
+	pin_user_pages_fast: pinned({ $arg1: "addr", $arg2: "pages", $arg3: "flags", $arg4: "array" }),
+	pin_user_pages_unlocked: pinned({ $arg1: "addr", $arg2: "pages", $arg3: "array", $arg4: "flags" }),
+	unpin_user_pages: UNPINNED,
+	unpin_user_pages_dirty_lock: UNPINNED,
+	// The end of a VM; and parts of a change of a memslot's flags, which that event tells.
+	kvm_mmu_zap_all: {},
+	kvm_mmu_slot_remove_write_access: {},
+	kvm_mmu_slot_leaf_clear_dirty: {},
+	kvm_mmu_zap_collapsible_sptes: {},
+	kvm_mmu_slot_try_split_huge_pages: {},
+};
+
 /** Which functions' probes carry something, by symbol. */
 export const PROBED: Readonly<Record<string, ProbedFunction>> = {
 	__mmu_notifier_invalidate_range_start: {
@@ -110,6 +197,7 @@ export const PROBED: Readonly<Record<string, ProbedFunction>> = {
 	kvm_set_memory_region: { entry: SET_MEMORY_REGION },
 	kvm_vm_ioctl_set_memory_region: { entry: SET_MEMORY_REGION },
 	tdp_mmu_establish_spte: { return: returns("kvm_establish_ret") },
+	...CALL_SITES,
 	// Probed by recipes, and telling nothing that the others do not.
 	__mmu_notifier_invalidate_range: {},
 	__mmu_notifier_arch_invalidate_secondary_tlbs: {},

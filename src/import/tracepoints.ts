@@ -39,6 +39,34 @@ function pageFaultUser(text: string): Rewrite {
 /** ksm_merge_with_ksm_page, ksm_merge_one_page: only whether it worked. */
 const ksmMerge: Rewrite = (text) => `error ${field(text, "err") ?? word(text, "error") ?? word(text, "err") ?? "0"}`;
 
+/** `addr=7f00, pte=…`: the kernel prints it without 0x and with a comma. */
+const ADDRESSED: Rewrite = (text) => `addr=${hexed(field(text, "addr")?.replace(/,$/, "") ?? field(text, "address"))}`;
+
+/** mm_collapse_huge_page: SCAN_SUCCEED is 1. */
+const COLLAPSED: Rewrite = (text) => {
+	const status = field(text, "status") ?? "";
+	return `succeeded=${status === "succeeded" || Number(status) === 1 ? 1 : 0}`;
+};
+
+const MIGRATED: Rewrite = (text) => `succeeded=${decimal(field(text, "nr_succeeded") ?? field(text, "succeeded"))}`;
+
+const SPAN = /hva: (?:0x)?([0-9a-f]+)(?: -- (?:0x)?([0-9a-f]+))?/;
+
+/** kvm_age_hva, kvm_test_age_hva: "mmu notifier age hva: 0x… -- 0x…". */
+const aged: Rewrite = (text) => {
+	const [, start, end] = SPAN.exec(text) ?? [];
+	const from = start ?? field(text, "start") ?? field(text, "hva");
+	const to = end ?? field(text, "end");
+	return `start=${hexed(from)}${to === undefined ? "" : ` end=${hexed(to)}`}`;
+};
+
+/** kvm_age_page, to 5.12: "hva 7f00 gfn 12 level 1 YOUNG". */
+const agedPage: Rewrite = (text) => {
+	const start = hexed(word(text, "hva") ?? field(text, "hva"));
+	const level = Number(word(text, "level") ?? field(text, "level"));
+	return `start=${start} end=0x${(BigInt(start) + (level === 2 ? 0x20_0000n : 0x1000n)).toString(16)}`;
+};
+
 function markWrite(text: string): Rewrite {
 	const said = /^(?:[0-9a-fx]+ )?tracing_mark_write: /.exec(text);
 	if (said !== null) return (line) => line.replace(/^(?:[0-9a-fx]+ )?tracing_mark_write: /, "");
@@ -74,6 +102,26 @@ export const TRACEPOINTS: Readonly<Record<string, Tracepoint>> = {
 	ksm_merge_one_page: { event: "ksm_merge_one_page", form: () => ksmMerge },
 	mark_mmio_spte: { event: "mark_mmio_spte", form: () => same },
 	mm_page_alloc: { event: "mm_page_alloc", form: () => same },
+	set_migration_pte: { event: "set_migration_pte", form: () => ADDRESSED },
+	remove_migration_pte: { event: "remove_migration_pte", form: () => ADDRESSED },
+	set_migration_pmd: { event: "set_migration_pmd", form: () => ADDRESSED },
+	remove_migration_pmd: { event: "remove_migration_pmd", form: () => ADDRESSED },
+	mm_migrate_pages: { event: "mm_migrate_pages", form: () => MIGRATED },
+	mm_collapse_huge_page: { event: "mm_collapse_huge_page", form: () => COLLAPSED },
+	mm_vmscan_direct_reclaim_begin: { event: "mm_vmscan_reclaim_begin", form: () => same },
+	mm_vmscan_memcg_reclaim_begin: { event: "mm_vmscan_reclaim_begin", form: () => same },
+	mm_vmscan_memcg_softlimit_reclaim_begin: { event: "mm_vmscan_reclaim_begin", form: () => same },
+	mm_vmscan_node_reclaim_begin: { event: "mm_vmscan_reclaim_begin", form: () => same },
+	mm_vmscan_kswapd_wake: { event: "mm_vmscan_reclaim_begin", form: () => same },
+	mm_vmscan_direct_reclaim_end: { event: "mm_vmscan_reclaim_end", form: () => same },
+	mm_vmscan_memcg_reclaim_end: { event: "mm_vmscan_reclaim_end", form: () => same },
+	mm_vmscan_memcg_softlimit_reclaim_end: { event: "mm_vmscan_reclaim_end", form: () => same },
+	mm_vmscan_node_reclaim_end: { event: "mm_vmscan_reclaim_end", form: () => same },
+	mm_vmscan_kswapd_sleep: { event: "mm_vmscan_reclaim_end", form: () => same },
+	kvm_age_hva: { event: "kvm_age_hva", form: () => aged },
+	kvm_test_age_hva: { event: "kvm_test_age_hva", form: () => aged },
+	kvm_age_page: { event: "kvm_age_page", form: () => agedPage },
+	kvm_mmu_zap_all_fast: { event: "kvm_mmu_zap_all_fast", form: () => same },
 	tracing_mark_write: { event: "tracing_mark_write", form: markWrite },
 	print: { event: "tracing_mark_write", form: markWrite },
 };
@@ -81,8 +129,6 @@ export const TRACEPOINTS: Readonly<Record<string, Tracepoint>> = {
 /** Tracepoints of recipes that say nothing that the others do not. */
 export const WITHOUT_MEANING: ReadonlySet<string> = new Set([
 	"kvm_set_spte_hva",
-	"kvm_age_hva",
-	"kvm_test_age_hva",
 	"kvm_mmu_set_spte",
 	"kvm_mmu_spte_requested",
 	"kvm_mmu_get_page",
@@ -90,6 +136,16 @@ export const WITHOUT_MEANING: ReadonlySet<string> = new Set([
 	"kvm_userspace_exit",
 	"kvm_smm_transition",
 	"kvm_mmio",
+	"mm_khugepaged_scan_pmd",
+	"mm_collapse_huge_page_isolate",
+	"mm_collapse_huge_page_swapin",
+	"mm_migrate_pages_start",
+	"mm_vmscan_lru_isolate",
+	"mm_vmscan_lru_shrink_inactive",
+	"mm_vmscan_lru_shrink_active",
+	"mm_vmscan_wakeup_kswapd",
+	"mm_vmscan_write_folio",
+	"mm_vmscan_writepage",
 	"kvm_emulate_insn",
 	"fast_page_fault",
 	"tlb_flush",

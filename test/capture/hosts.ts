@@ -74,6 +74,35 @@ export function btf(structs: readonly FakeStruct[]): Uint8Array {
 	return Buffer.concat([header, Buffer.from(new Uint32Array(types).buffer), text]);
 }
 
+/** Functions and tracepoints that tell of more than KSM and COW (src/capture/sitepoints.ts). */
+const SITES = [
+	"try_to_unmap_one",
+	"try_to_migrate_one",
+	"change_prot_numa",
+	"mwriteprotect_range",
+	"folio_mkclean",
+	"uprobe_write_opcode",
+	"move_page_tables",
+	"collapse_huge_page",
+	"migrate_vma_setup",
+	"migrate_vma_pages",
+	"migrate_vma_finalize",
+	"__mmu_notifier_clear_flush_young",
+	"__mmu_notifier_clear_young",
+	"__mmu_notifier_test_young",
+	"pin_user_pages_fast",
+	"unpin_user_pages",
+	"__tracepoint_mm_vmscan_direct_reclaim_begin",
+	"__tracepoint_mm_vmscan_direct_reclaim_end",
+	"__tracepoint_set_migration_pte",
+	"__tracepoint_remove_migration_pte",
+	"__tracepoint_mm_migrate_pages",
+	"__tracepoint_mm_collapse_huge_page",
+	"__tracepoint_kvm_age_hva",
+	"__tracepoint_kvm_test_age_hva",
+	"__tracepoint_kvm_mmu_zap_all_fast",
+	"kvm_arch_mmu_enable_log_dirty_pt_masked",
+];
 const SYMBOLS = [
 	"__mmu_notifier_invalidate_range_start",
 	"__mmu_notifier_invalidate_range_end",
@@ -137,7 +166,7 @@ const ALL_TOOLS = { bpftrace: "bpftrace v0.20.2", "trace-cmd": "trace-cmd versio
 export const DEBIAN_12: FakeHost = {
 	files: {
 		"/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n",
-		"/proc/kallsyms": kallsyms([...SYMBOLS, "wp_page_copy", "__mmu_notifier_change_pte"]),
+		"/proc/kallsyms": kallsyms([...SYMBOLS, ...SITES, "wp_page_copy", "__mmu_notifier_change_pte"]),
 		"/sys/kernel/security/lockdown": "[none] integrity confidentiality\n",
 		"/sys/kernel/btf/vmlinux": btf([
 			...COMMON,
@@ -167,7 +196,7 @@ export const DEBIAN_13: FakeHost = {
 	files: {
 		...DEBIAN_12.files,
 		"/proc/sys/kernel/osrelease": "6.12.9-amd64\n",
-		"/proc/kallsyms": kallsyms(SYMBOLS),
+		"/proc/kallsyms": kallsyms([...SYMBOLS, ...SITES]),
 		"/sys/kernel/btf/vmlinux": btf([
 			...COMMON,
 			{

@@ -8,6 +8,8 @@ import type { Method } from "../../src/capture/script.js";
 import { seconds } from "../../src/cli/recipe.js";
 import { UsageError } from "../../src/errors.js";
 import { parseBpftraceLine } from "../../src/import/bpftrace.js";
+import { PROBED } from "../../src/import/symbols.js";
+import { TRACEPOINTS, WITHOUT_MEANING } from "../../src/import/tracepoints.js";
 import { BARE, DEBIAN_12, DEBIAN_13, type FakeHost, fakeProbe, kallsyms, LOCKED } from "./hosts.js";
 
 const advice = (host: FakeHost, method?: Method, keepNames = false): Advice => advise(probeHost(fakeProbe(host)), method, keepNames);
@@ -89,6 +91,15 @@ describe("lockdown", () => {
 			"kvmmmu/kvm_tdp_mmu_spte_changed",
 			"kvm/kvm_unmap_hva_range",
 			"kvm/kvm_smm_transition",
+			"vmscan/mm_vmscan_direct_reclaim_begin",
+			"vmscan/mm_vmscan_direct_reclaim_end",
+			"migrate/set_migration_pte",
+			"migrate/remove_migration_pte",
+			"migrate/mm_migrate_pages",
+			"huge_memory/mm_collapse_huge_page",
+			"kvm/kvm_age_hva",
+			"kvm/kvm_test_age_hva",
+			"kvmmmu/kvm_mmu_zap_all_fast",
 		]);
 		expect(locked.missing.join("\n")).toContain("mn_range_start: lockdown=confidentiality forbids probes; no brackets");
 		expect(script(locked)).not.toContain("kprobe");
@@ -205,6 +216,36 @@ describe("the bpftrace program", () => {
 				expect(parsed).toMatchObject({ kind: "event" });
 				expect(parsed.kind === "event" && parsed.event.name).not.toBe(event);
 			}
+		}
+	});
+});
+
+describe("the probes", () => {
+	it("are on functions that the importer knows, under the names that it gives them", () => {
+		for (const host of [DEBIAN_12, DEBIAN_13]) {
+			for (const { point, symbol } of advice(host).recipe?.placement.placed ?? []) {
+				if (point.kind === "tracepoint") {
+					const name = point.event.split("/")[1] ?? "";
+					expect(TRACEPOINTS[name] !== undefined || WITHOUT_MEANING.has(name), name).toBe(true);
+				} else {
+					const probed = PROBED[symbol ?? ""];
+					expect((point.kind === "entry" ? probed?.entry : probed?.return)?.event ?? `${symbol}: without a meaning`).toBe(point.event);
+				}
+			}
+		}
+	});
+
+	it("fetch what the importer must have", () => {
+		for (const { point, symbol } of advice(DEBIAN_12).recipe?.placement.placed ?? []) {
+			if (point.kind === "tracepoint") continue;
+			const probed = PROBED[symbol ?? ""];
+			const meaning = point.kind === "entry" ? probed?.entry : probed?.return;
+			const fields = [...point.fetch.matchAll(/(\w+)=/g)].map(([, name = ""]) => name);
+			for (const required of meaning?.required ?? [])
+				expect(
+					fields.some((field) => meaning?.fields[required]?.includes(field)),
+					`${point.event} ${required}`,
+				).toBe(true);
 		}
 	});
 });
