@@ -1,5 +1,5 @@
 // How the records of one event of a binary trace are read without their text: which bytes hold each of the tracker's values.
-import type { EventShape } from "./event.js";
+import { type EventShape, VALUES } from "./event.js";
 import type { EventFormat } from "./eventformat.js";
 
 interface Place {
@@ -14,6 +14,10 @@ interface Place {
 export interface BinaryTemplate {
 	readonly code: number;
 	readonly places: readonly Place[];
+	/** Places in KernelEvent.v that none of them fills. */
+	readonly unset: readonly number[];
+	/** Bytes that a record must have. */
+	readonly bytes: number;
 }
 
 const SIZES = new Set([1, 2, 4, 8]);
@@ -26,21 +30,27 @@ export function binaryTemplate(format: EventFormat, shape: EventShape, given: Re
 		const name = given.get(key);
 		if (name === undefined) continue;
 		const field = format.fields.find((candidate) => candidate.name === name);
-		if (field === undefined || !SIZES.has(field.size) || kind === "copyTarget" || /_loc|\[/.test(field.type)) return null;
+		// What the record does not have its text would not have either.
+		if (field === undefined) continue;
+		if (!SIZES.has(field.size) || kind === "copyTarget" || /_loc|\[/.test(field.type)) return null;
 		// A signed field is printed in decimal, and a negative one is no address.
 		if (field.signed && kind !== "decimal") return null;
 		places.push({ offset: field.offset, size: field.size, signed: field.signed, wide: kind === "wide", at });
 	}
-	return { code: shape.code, places };
+	const filled = new Set(places.flatMap(({ at, wide }) => (wide ? [at, at + 1] : [at])));
+	const unset = Array.from({ length: VALUES }, (_, at) => at).filter((at) => !filled.has(at));
+	return { code: shape.code, places, unset, bytes: Math.max(0, ...places.map(({ offset, size }) => offset + size)) };
 }
 
 const WORD = 2 ** 32;
 
 /** False where the record is too short. */
-export function readBinary({ places }: BinaryTemplate, view: DataView, from: number, length: number, v: Float64Array): boolean {
-	v.fill(Number.NaN);
-	for (const { offset, size, signed, wide, at } of places) {
-		if (offset + size > length) return false;
+export function readBinary(template: BinaryTemplate, view: DataView, from: number, length: number, v: Float64Array): boolean {
+	const { places, unset } = template;
+	if (template.bytes > length) return false;
+	for (let each = 0; each < unset.length; each++) v[unset[each]] = Number.NaN;
+	for (let each = 0; each < places.length; each++) {
+		const { offset, size, signed, wide, at } = places[each];
 		const place = from + offset;
 		if (size === 8) {
 			const low = view.getUint32(place, true);

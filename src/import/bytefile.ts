@@ -23,7 +23,12 @@ export class ByteFile {
 	read(offset: number, length: number, what: string): Uint8Array {
 		if (!(offset >= 0 && length >= 0 && offset + length <= this.size))
 			throw new BadInputError(`${what} of ${length} bytes reach beyond the file's ${this.size}`, { where: `${this.path}, byte ${offset}` });
-		const bytes = new Uint8Array(length);
+		return this.readInto(new Uint8Array(length), offset, what);
+	}
+
+	/** As `read`, of a place that is known to be in the file, into bytes of the caller's. */
+	readInto(bytes: Uint8Array, offset: number, what: string): Uint8Array {
+		const { length } = bytes;
 		for (let at = 0; at < length; ) {
 			const count = readSync(this.#fd, bytes, at, length - at, offset + at);
 			if (count === 0) throw new BadInputError(`${what}: the file ends`, { where: `${this.path}, byte ${offset + at}` });

@@ -1,13 +1,15 @@
 // Bytes of a source as they come: a file or standard input, gzip'ed or not (told by its first bytes), in bounded memory, with its sha256.
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { closeSync, createReadStream, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { BadInputError } from "../errors.js";
-import type { SourceDigest } from "./input.js";
+import { BadInputError, MmreplayError } from "../errors.js";
+import { fileChunks, type SourceDigest } from "./input.js";
 
 const CHUNK_BYTES = 1 << 18;
+
+const GZIP = [0x1f, 0x8b];
 
 /** Compressions that are told by their first bytes and that we do not undo. */
 const FOREIGN: readonly { readonly magic: readonly number[]; readonly name: string; readonly tool: string }[] = [
@@ -41,12 +43,44 @@ function codeOf(error: unknown): string {
 	return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }
 
+function unreadable(error: unknown, path: string, read: number): unknown {
+	if (error instanceof MmreplayError) return error;
+	return new BadInputError(`the file cannot be read to its end: ${codeOf(error)}`, { where: `${path}, after byte ${read}` });
+}
+
+/** A file on a disk, and not compressed. */
+function isPlainFile(path: string): boolean {
+	if (path === "-" || statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false;
+	const fd = openSync(path, "r");
+	try {
+		const head = new Uint8Array(6);
+		readSync(fd, head, 0, head.length, 0);
+		return !startsWith(head, GZIP) && !FOREIGN.some(({ magic }) => startsWith(head, magic));
+	} finally {
+		closeSync(fd);
+	}
+}
+
 /**
- * The bytes of `path` (`-`: standard input) after gzip; `digest` is filled in at the end, over the bytes as they are in the file.
+ * The bytes of `path` (`-`: standard input) after gzip, each chunk lent until the next; `digest` is filled in at the end, over the bytes as they are in the file.
  * @throws BadInputError where it cannot be read to its end, or is compressed in a way that we do not undo
  */
 export async function* readBytes(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
 	const hash = createHash("sha256");
+	let read = 0;
+	if (isPlainFile(path)) {
+		try {
+			for await (const chunk of fileChunks(path, hash)) {
+				read += chunk.length;
+				yield chunk;
+			}
+		} catch (error) {
+			throw unreadable(error, path, read);
+		}
+		digest.name = basename(path);
+		digest.sha256 = hash.digest("hex");
+		return;
+	}
 	const raw = path === "-" ? process.stdin : createReadStream(path, { highWaterMark: CHUNK_BYTES });
 	async function* hashed(): AsyncGenerator<Uint8Array> {
 		for await (const chunk of raw) {
@@ -55,7 +89,6 @@ export async function* readBytes(path: string, digest: SourceDigest): AsyncGener
 			yield bytes;
 		}
 	}
-	let read = 0;
 	try {
 		const { head, whole } = await peek(hashed());
 		const foreign = FOREIGN.find(({ magic }) => startsWith(head, magic));
@@ -63,7 +96,7 @@ export async function* readBytes(path: string, digest: SourceDigest): AsyncGener
 			const hint = `${foreign.tool} ${path} | mmreplay import - …`;
 			throw new BadInputError(`the file is compressed with ${foreign.name}`, { where: path, hint });
 		}
-		if (startsWith(head, [0x1f, 0x8b])) {
+		if (startsWith(head, GZIP)) {
 			const stream = Readable.from(whole, { objectMode: false });
 			const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
 			stream.on("error", (error) => gunzip.destroy(error));
@@ -78,8 +111,7 @@ export async function* readBytes(path: string, digest: SourceDigest): AsyncGener
 			}
 		}
 	} catch (error) {
-		if (error instanceof BadInputError) throw error;
-		throw new BadInputError(`the file cannot be read to its end: ${codeOf(error)}`, { where: `${path}, after byte ${read}` });
+		throw unreadable(error, path, read);
 	}
 	digest.name = path === "-" ? "standard input" : basename(path);
 	digest.sha256 = hash.digest("hex");

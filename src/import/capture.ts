@@ -114,8 +114,8 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	};
 }
 
-/** Events between two looks at what can be written. */
-const STEP = 8192;
+/** Events between two looks at what can be written: few, so that what they leave is gone before the collector looks at it. */
+const STEP = 1024;
 
 /** From the tracker into the trace: while the capture is read, where what has been seen of it allows that; otherwise at its end. */
 class Flow {

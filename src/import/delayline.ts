@@ -7,6 +7,8 @@ import type { Tracker } from "./tracker.js";
 
 /** Longer than this nothing is waited for. */
 const MAX_LAG = 1 << 17;
+/** Places between two looks at what is waited for too long. */
+const MARK = 1 << 13;
 /** Repeats of a fault that tell its address space. */
 const MAX_HOPS = 64;
 
@@ -27,9 +29,9 @@ export class DelayLine {
 		places.forget();
 	}
 
-	/** Writes what is settled. */
+	/** Writes what is settled. What was split before it ended is written at marks alone: where it goes must not depend on how often this is called. */
 	advance(): void {
-		this.#write(this.#horizon());
+		if (this.#open.length === 0 || isMark(this.#tracker.timeline.at)) this.#write(this.#horizon());
 	}
 
 	/** Writes all that is left; after Tracker.finish(). */
@@ -41,7 +43,7 @@ export class DelayLine {
 	#horizon(): number {
 		const { host } = this.#tracker;
 		const { items, at } = this.#tracker.timeline;
-		const oldest = at - MAX_LAG;
+		const oldest = at - ((at + 1) % MARK) - MAX_LAG;
 		let horizon = at;
 		for (const item of items) {
 			if (item.begin >= horizon) break;
@@ -61,11 +63,12 @@ export class DelayLine {
 
 	#write(limit: number): void {
 		const { items, observed } = this.#tracker.timeline;
-		this.#open = this.#open.filter((item) => {
-			if (item.end < 0) return true;
-			this.#emitter.placeEnd(item, this.#limit);
-			return false;
-		});
+		if (this.#open.length > 0)
+			this.#open = this.#open.filter((item) => {
+				if (item.end < 0) return true;
+				this.#emitter.placeEnd(item, this.#limit);
+				return false;
+			});
 		let taken = 0;
 		for (let item = items[taken]; item !== undefined && item.begin < limit; item = items[++taken]) this.#place(item);
 		items.splice(0, taken);
@@ -83,6 +86,8 @@ export class DelayLine {
 		if (this.#tracker.mergesByReturn && isMerge(item)) this.#emitter.placeMerge(item);
 	}
 }
+
+const isMark = (place: number): boolean => (place + 1) % MARK === 0;
 
 /** Whether nothing to come can change an item. */
 function isSettled(item: Item): boolean {

@@ -1,10 +1,11 @@
 // Items, placed accesses and observations become the records of a trace, in one order: by place in the capture, ends before begins.
-import { Access, AgentKind, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import { Access, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, TraceRecord } from "../trace/record.js";
 import { accessOf } from "./errorcode.js";
 import type { CapturedVm } from "./host.js";
 import { type BracketItem, type FaultItem, faultAddressSpace, type InstantItem, type Item, type ObservedItem } from "./items.js";
 import type { PlacedAccess } from "./phases.js";
+import { HOST, VmAgents } from "./vmagents.js";
 
 const PAGE = 4096;
 
@@ -26,12 +27,6 @@ const RANK = { restore: -2, end: 0, commit: 1, instant: 2, begin: 3, access: 4, 
 
 const byPlace = (a: Piece, b: Piece): number => a.at - b.at || a.rank - b.rank;
 
-const guestAgent = (vm: CapturedVm, vcpu: number): Agent => ({ kind: AgentKind.guest, vm: vm.id, vcpu, mm: vm.mm, thread: 0 });
-const hostAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.host, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 1 });
-const mmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.mm, vm: 0, vcpu: 0, mm: vm.mm, thread: 0 });
-const vmAgent = (vm: CapturedVm): Agent => ({ kind: AgentKind.vm, vm: vm.id, vcpu: 0, mm: vm.mm, thread: 0 });
-const HOST: Agent = { kind: AgentKind.mm, vm: 0, vcpu: 0, mm: 0, thread: 0 };
-
 /** Smallest free numbers for operations that are open at the same time. */
 class Windows {
 	readonly #used = new Set<number>();
@@ -49,8 +44,9 @@ class Windows {
 export class Emitter {
 	readonly #sink: RecordSink;
 	readonly #ns: (at: number) => number;
-	#pieces: Piece[] = [];
+	readonly #pieces: Piece[] = [];
 	readonly #windows = new Windows();
+	readonly #agents = new VmAgents();
 	readonly #split = new Map<BracketItem, number>();
 	/** Operations whose begin and end have something else between them: something ran at the same time. */
 	splitOperations = 0;
@@ -69,12 +65,12 @@ export class Emitter {
 		if (!logged && !known) return;
 		for (const vm of vms) {
 			for (const slot of vm.slots) {
-				this.#operation("memslot", vmAgent(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags], 0);
-				if (logged) this.#operation("populate", mmAgent(vm), slot.page, [slot.pages, 1], 0);
+				this.#operation("memslot", this.#agents.vm(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags], 0);
+				if (logged) this.#operation("populate", this.#agents.mm(vm), slot.page, [slot.pages, 1], 0);
 			}
 			if (!logged) continue;
-			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [512, 3], 0);
-			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", mmAgent(vm), page, [1, 0], 0);
+			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", this.#agents.mm(vm), page, [512, 3], 0);
+			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", this.#agents.mm(vm), page, [1, 0], 0);
 		}
 	}
 
@@ -124,7 +120,8 @@ export class Emitter {
 
 	/** Write what lies before `limit`, observations where they belong; how many of those there were. */
 	write(observed: readonly ObservedItem[], limit: number): number {
-		const pieces = this.#pieces.sort(byPlace);
+		const pieces = this.#pieces;
+		if (!isSorted(pieces)) pieces.sort(byPlace);
 		let next = 0;
 		let written = 0;
 		for (let piece = pieces[written]; piece !== undefined && piece.at < limit; piece = pieces[++written]) {
@@ -132,7 +129,7 @@ export class Emitter {
 			for (let item = observed[next]; item !== undefined && item.at < before; item = observed[++next]) this.#observation(item);
 			this.#write(piece);
 		}
-		this.#pieces = pieces.slice(written);
+		pieces.splice(0, written);
 		for (let item = observed[next]; item !== undefined && item.at < limit; item = observed[++next]) this.#observation(item);
 		return next;
 	}
@@ -169,12 +166,12 @@ export class Emitter {
 			const agent: Agent = { ...HOST, mm: item.mm ?? 0 };
 			this.#operation(item.name === "exit" ? "exit" : "cow", agent, item.page, item.args, item.begin);
 		} else if (item.vm !== null)
-			this.#operation(item.name, OF_VM.has(item.name) ? vmAgent(item.vm) : mmAgent(item.vm), item.page, item.args, item.begin);
+			this.#operation(item.name, this.#agents[OF_VM.has(item.name) ? "vm" : "mm"](item.vm), item.page, item.args, item.begin);
 	}
 
 	#access({ vm, access, copied, at }: PlacedAccess): void {
 		const kind = access.host ? (access.write ? Access.hostWrite : Access.hostRead) : access.write ? Access.guestWrite : Access.guestRead;
-		const agent = access.host ? hostAgent(vm) : guestAgent(vm, 0);
+		const agent = access.host ? this.#agents.host(vm) : this.#agents.guest(vm, 0);
 		const address = access.host ? access.hva : access.gpa;
 		const page = Math.floor(address / PAGE);
 		const ns = this.#ns(at);
@@ -183,7 +180,7 @@ export class Emitter {
 	}
 
 	#fault(item: FaultItem, point: number): void {
-		const agent = guestAgent(item.vm, item.vcpu);
+		const agent = this.#agents.guest(item.vm, item.vcpu);
 		const access = accessOf(item.errorCode);
 		const page = Math.floor(item.gpa / PAGE);
 		const at = point === Point.end ? item.end : item.begin;
@@ -212,7 +209,7 @@ export class Emitter {
 		if (item.name === "invalidate" && item.hit && point <= Point.begin)
 			this.unexplained.set(item.event, (this.unexplained.get(item.event) ?? 0) + 1);
 		const own = item.name === "cow" && (item.flags & OpFlag.ownFault) !== 0;
-		const agent = own ? guestAgent(item.vm, item.vcpu) : mmAgent(item.vm);
+		const agent = own ? this.#agents.guest(item.vm, item.vcpu) : this.#agents.mm(item.vm);
 		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : beginOf(item);
 		this.#operation(item.name, agent, item.page, bracketArgs(item, point, window), at < 0 ? item.end : at);
 	}
@@ -220,9 +217,14 @@ export class Emitter {
 	#observation(item: ObservedItem): void {
 		if (item.dropped) return;
 		const vm = item.vm;
-		const agent = vm === null ? HOST : GUEST_OBSERVATIONS.has(item.name) ? guestAgent(vm, item.vcpu) : vmAgent(vm);
+		const agent = vm === null ? HOST : isOfGuest(item.name) ? this.#agents.guest(vm, item.vcpu) : this.#agents.vm(vm);
 		this.#sink.observe({ kind: "operation", name: item.name, agent, page: item.page, args: item.args, ns: this.#ns(item.at) });
 	}
+}
+
+function isSorted(pieces: readonly Piece[]): boolean {
+	for (let at = 1; at < pieces.length; at++) if (byPlace(pieces[at - 1], pieces[at]) > 0) return false;
+	return true;
 }
 
 /** A range begins when KVM works on it, which is later than its announcement where mmu_lock or a flush had to be waited for. */
@@ -230,7 +232,7 @@ const beginOf = (item: Item): number => (item.kind === "bracket" && item.locked 
 
 /** Operations on a VM; others are on its mm. */
 const OF_VM: ReadonlySet<InstantItem["name"]> = new Set(["memslot", "dirtyLog", "kvmZapAll"]);
-const GUEST_OBSERVATIONS = new Set(["vmexit", "mmioFault", "spteChanged"]);
+const isOfGuest = (name: string): boolean => name === "vmexit" || name === "mmioFault" || name === "spteChanged";
 
 function bracketArgs(item: BracketItem, point: number, window: number): number[] {
 	switch (item.name) {

@@ -8,8 +8,8 @@ import { type EventBatch, KernelEvent } from "./event.js";
 import { EventColumns, TaskNames } from "./eventcolumns.js";
 
 const EVENTS_PER_PART = 1 << 13;
-/** Parts beyond this go to the file. */
-const MEMORY_BYTES = 48 << 20;
+/** Parts beyond this go to the file: fresh memory costs more than the cache of a file does. */
+const MEMORY_BYTES = 4 << 20;
 
 /** A full part: ns, values, tasks, codes, then what its marks say (JSON). */
 interface Part {

@@ -43,12 +43,18 @@ function opened(path: string): boolean {
 }
 
 async function* chunksOf(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
-	const gzip = opened(path);
+	if (!opened(path)) {
+		const hash = createHash("sha256");
+		yield* fileChunks(path, hash);
+		digest.name = basename(path);
+		digest.sha256 = hash.digest("hex");
+		return;
+	}
 	const hash: Hash = createHash("sha256");
 	const raw = createReadStream(path, { highWaterMark: 1 << 20 });
 	raw.on("data", (chunk) => hash.update(chunk));
-	const stream = gzip ? raw.pipe(createGunzip()) : raw;
-	if (gzip) raw.on("error", (error) => stream.destroy(error));
+	const stream = raw.pipe(createGunzip());
+	raw.on("error", (error) => stream.destroy(error));
 	try {
 		for await (const chunk of stream) yield chunk as Uint8Array;
 	} finally {
@@ -64,7 +70,7 @@ function unreadable(error: unknown, where: string): unknown {
 	return new BadInputError(`the file cannot be read to its end: ${code}`, { where });
 }
 
-/** Bytes of `path`, out of their gzip where they are in one. Throws BadInputError on a damaged gzip stream. */
+/** Bytes of `path`, out of their gzip where they are in one, each chunk lent until the next. Throws BadInputError on a damaged gzip stream. */
 export async function* readChunks(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
 	let bytes = 0;
 	try {
@@ -83,7 +89,7 @@ export async function readHead(path: string, bytes: number): Promise<Uint8Array>
 	let length = 0;
 	try {
 		for await (const chunk of readChunks(path, { name: "", sha256: "" })) {
-			chunks.push(chunk);
+			chunks.push(Uint8Array.from(chunk));
 			length += chunk.length;
 			if (length >= bytes) break;
 		}
@@ -112,7 +118,7 @@ export async function* readTextBlocks(path: string, digest: SourceDigest): Async
 	let view = viewOf(buffer);
 	let length = 0;
 	let read = 0;
-	for await (const chunk of opened(path) ? readChunks(path, digest) : plainChunks(path, digest)) {
+	for await (const chunk of readChunks(path, digest)) {
 		if (length + chunk.length + LITERAL_SLACK > buffer.length) {
 			const grown = Buffer.alloc(2 * (length + chunk.length));
 			buffer.copy(grown, 0, 0, length);
@@ -138,26 +144,25 @@ const NEWLINE = 10;
 
 const viewOf = (buffer: Buffer): DataView => new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 
-/** Bytes of a file that is not compressed, all in one buffer: a stream makes a new one for each, and a promise. */
-function* plainChunks(path: string, digest: SourceDigest): Generator<Uint8Array> {
-	const hash = createHash("sha256");
-	const chunk = Buffer.allocUnsafe(BLOCK_BYTES);
-	let read = 0;
+/** Chunks between two turns of the event loop, in which a signal is seen. */
+const CHUNKS_A_TURN = 16;
+
+/** Bytes of a file, all in one buffer: a stream makes a new one for each, and a promise. */
+export async function* fileChunks(path: string, hash: Hash): AsyncGenerator<Uint8Array> {
+	const buffer = Buffer.allocUnsafe(BLOCK_BYTES);
 	const fd = openSync(path, "r");
 	try {
-		for (let count = -1; count !== 0; read += count) {
-			count = readSync(fd, chunk, 0, chunk.length, null);
-			const bytes = chunk.subarray(0, count);
+		for (let chunk = 1; ; chunk++) {
+			const count = readSync(fd, buffer, 0, buffer.length, null);
+			if (count === 0) return;
+			const bytes = buffer.subarray(0, count);
 			hash.update(bytes);
-			if (count > 0) yield bytes;
+			yield bytes;
+			if (chunk % CHUNKS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
 		}
-	} catch (error) {
-		throw unreadable(error, `${path}, after byte ${read}`);
 	} finally {
 		closeSync(fd);
 	}
-	digest.name = basename(path);
-	digest.sha256 = hash.digest("hex");
 }
 
 /** Lines of `path`. Throws BadInputError on a damaged gzip stream (with the line reached) or a line over 1 MiB. */

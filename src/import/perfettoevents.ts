@@ -1,6 +1,6 @@
 // Generic events of a Perfetto trace read without their text: which numbers of a message are the tracker's values, learned from the first of its kind.
 // A message that is not as the first one was is read as text.
-import type { EventShape, KernelEvent } from "./event.js";
+import { type EventShape, type KernelEvent, VALUES } from "./event.js";
 import type { Intake } from "./intake.js";
 import { DYNAMIC, type MessageShape } from "./perfettoshapes.js";
 import { FieldWalk, fieldsOf } from "./protobuf.js";
@@ -38,7 +38,6 @@ interface Named extends KnownMessage {
 	readonly fields: readonly { readonly name: Uint8Array; readonly place: Place | undefined }[];
 }
 
-const VALUES = 8;
 /** Fields of a message; kernels' events have a few. */
 const MAX_FIELDS = 64;
 
@@ -54,9 +53,10 @@ function placesOf({ values }: EventShape, given: ReadonlyMap<string, string>): M
 	return places;
 }
 
-function messageOf(code: number, places: ReadonlyMap<string, Place>): KnownMessage {
-	const filled = new Set([...places.values()].flatMap(({ at, wide }) => (wide ? [at, at + 1] : [at])));
-	return { code, places: places.size, unset: Array.from({ length: VALUES }, (_, at) => at).filter((at) => !filled.has(at)) };
+/** Of the places that its fields have: what a message lacks, its text would lack too. */
+function messageOf(code: number, places: readonly Place[]): KnownMessage {
+	const filled = new Set(places.flatMap(({ at, wide }) => (wide ? [at, at + 1] : [at])));
+	return { code, places: places.length, unset: Array.from({ length: VALUES }, (_, at) => at).filter((at) => !filled.has(at)) };
 }
 
 export class KnownMessages {
@@ -143,12 +143,12 @@ export class KnownMessages {
 		if (values === null || values.shape.text) return;
 		const places = placesOf(values.shape, values.given);
 		if (places === null) return;
-		const made = messageOf(values.shape.code, places);
+		const { code } = values.shape;
 		if (content === GENERIC) {
-			const named = namedOf(message, made, places, raw.name, this.#where);
+			const named = namedOf(message, code, places, raw.name, this.#where);
 			if (named !== null) this.#named.push(named);
 		} else {
-			const dynamic = dynamicOf(this.#shapes.get(content), made, places);
+			const dynamic = dynamicOf(this.#shapes.get(content), code, places);
 			if (dynamic !== null) this.#dynamic[content - DYNAMIC] = dynamic;
 		}
 	}
@@ -165,7 +165,7 @@ function take(walk: FieldWalk, { at, wide, decimal }: Place, signed: boolean, v:
 	return true;
 }
 
-function dynamicOf(shape: MessageShape | undefined, made: KnownMessage, places: ReadonlyMap<string, Place>): Dynamic | null {
+function dynamicOf(shape: MessageShape | undefined, code: number, places: ReadonlyMap<string, Place>): Dynamic | null {
 	if (shape === undefined) return null;
 	const byNumber: (Place | undefined)[] = Array.from({ length: MAX_FIELDS });
 	const signed: boolean[] = Array.from({ length: MAX_FIELDS }, () => false);
@@ -178,16 +178,17 @@ function dynamicOf(shape: MessageShape | undefined, made: KnownMessage, places: 
 		byNumber[number] = place;
 		signed[number] = field.signed;
 	}
-	return named.size === places.size ? { ...made, byNumber, signed } : null;
+	return {
+		...messageOf(
+			code,
+			byNumber.filter((place) => place !== undefined),
+		),
+		byNumber,
+		signed,
+	};
 }
 
-function namedOf(
-	message: Uint8Array,
-	made: KnownMessage,
-	places: ReadonlyMap<string, Place>,
-	eventName: string,
-	where: string,
-): Named | null {
+function namedOf(message: Uint8Array, code: number, places: ReadonlyMap<string, Place>, eventName: string, where: string): Named | null {
 	const fields: { name: Uint8Array; place: Place | undefined }[] = [];
 	const seen = new Set<string>();
 	for (const field of fieldsOf(message, where)) {
@@ -201,8 +202,8 @@ function namedOf(
 			fields.push({ name, place: places.get(text) });
 		}
 	}
-	const all = [...places.keys()].every((name) => seen.has(name));
-	return all ? { ...made, name: Buffer.from(eventName, "utf8"), fields } : null;
+	const found = fields.flatMap(({ place }) => (place === undefined ? [] : [place]));
+	return { ...messageOf(code, found), name: Buffer.from(eventName, "utf8"), fields };
 }
 
 function same(bytes: Uint8Array, from: number, to: number, name: Uint8Array): boolean {

@@ -110,7 +110,8 @@ export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerat
 			for (const inner of unpacked(packet, where)) out.push(inner);
 			used = end;
 		}
-		rest = bytes.subarray(used);
+		// The chunk is only lent.
+		rest = Uint8Array.from(bytes.subarray(used));
 		offset += used;
 		if (out.length > 0) yield out;
 	}

@@ -27,6 +27,8 @@ export interface SeenTask {
 	readonly pid: number;
 	tgid: number;
 	comm: string;
+	/** By its comm a thread of the kernel, which works on everybody's mm. */
+	kernel: boolean;
 	/** The mm that its own events show, as the probes print it; NO_POINTER if none did. */
 	mm: number;
 	/** The mm at its last nested fault; NO_POINTER if it took none or none is known. */
@@ -53,18 +55,20 @@ export class SlotEvidence {
 	/** gfns that KVM marked as MMIO. */
 	readonly mmio = new Set<number>();
 	sptes = 0;
+	#last: SeenTask | undefined;
 
 	feed(event: KernelEvent): void {
 		STEPS[event.code]?.(this, this.#task(event), event.v);
 	}
 
 	#task(event: KernelEvent): SeenTask {
-		let task = this.tasks.get(event.pid);
+		let task = this.#last?.pid === event.pid ? this.#last : this.tasks.get(event.pid);
 		if (task === undefined) {
 			task = {
 				pid: event.pid,
 				tgid: event.tgid,
 				comm: event.comm,
+				kernel: KERNEL_THREAD.test(event.comm),
 				mm: NO_POINTER,
 				vmMm: NO_POINTER,
 				faults: 0,
@@ -77,13 +81,17 @@ export class SlotEvidence {
 			};
 			this.tasks.set(event.pid, task);
 		}
-		task.comm = event.comm;
+		if (task.comm !== event.comm) {
+			task.comm = event.comm;
+			task.kernel = KERNEL_THREAD.test(event.comm);
+		}
 		if (event.tgid >= 0) task.tgid = event.tgid;
+		this.#last = task;
 		return task;
 	}
 
 	ownMm(task: SeenTask, mm: number): void {
-		if (mm !== NO_POINTER && !KERNEL_THREAD.test(task.comm)) task.mm = mm;
+		if (mm !== NO_POINTER && !task.kernel) task.mm = mm;
 	}
 
 	pageFault(task: SeenTask, v: Float64Array): void {
@@ -133,11 +141,10 @@ export class SlotEvidence {
 	rangeEnd(task: SeenTask): void {
 		const bracket = task.brackets.pop();
 		if (bracket === undefined || bracket.pages !== 1) return;
-		for (const as of [0, 1]) {
-			const [zap, more] = bracket.zaps.filter((candidate) => candidate.as === as);
-			// A second gfn in the same address space is an alias: then the zaps do not tell which slot is which.
-			if (zap !== undefined && more === undefined) this.pair(bracket.mm, as, zap.gfn, bracket.page, "zap");
-		}
+		const { zaps } = bracket;
+		// A second gfn in the same address space is an alias: then the zaps do not tell which slot is which.
+		for (const { as, gfn } of zaps)
+			if (zaps.length === 1 || zaps.filter((other) => other.as === as).length === 1) this.pair(bracket.mm, as, gfn, bracket.page, "zap");
 	}
 
 	spteChanged(task: SeenTask, v: Float64Array): void {
@@ -156,14 +163,20 @@ export class SlotEvidence {
 	}
 
 	pair(mm: number, as: number, gfn: number, page: number, strength: PairStrength): void {
-		const spaces = this.pairs.get(mm) ?? [new Map<number, Candidates>(), new Map<number, Candidates>()];
-		this.pairs.set(mm, spaces);
+		let spaces = this.pairs.get(mm);
+		if (spaces === undefined) {
+			spaces = [new Map<number, Candidates>(), new Map<number, Candidates>()];
+			this.pairs.set(mm, spaces);
+		}
 		const space = spaces[as === 1 ? 1 : 0];
-		const candidates: Candidates = space.get(gfn) ?? new Map();
-		space.set(gfn, candidates);
-		const counts = candidates.get(page) ?? { zap: 0, fault: 0 };
-		candidates.set(page, counts);
-		counts[strength]++;
+		let candidates = space.get(gfn);
+		if (candidates === undefined) {
+			candidates = new Map();
+			space.set(gfn, candidates);
+		}
+		const counts = candidates.get(page);
+		if (counts === undefined) candidates.set(page, { zap: strength === "zap" ? 1 : 0, fault: strength === "fault" ? 1 : 0 });
+		else counts[strength]++;
 	}
 }
 

@@ -18,6 +18,9 @@ import { isKsmTracepoint, TRACEPOINTS, WITHOUT_MEANING } from "./tracepoints.js"
 /** trace-cmd compresses a few pages at a time. */
 const MAX_CHUNK = 64 << 20;
 const BATCH = 4096;
+/** Read at once of one CPU, and of all CPUs together. */
+const READ_BYTES = 1 << 18;
+const ALL_READ_BYTES = 16 << 20;
 /** Times above this are not exact as numbers: they are taken from the first one on. */
 const EXACT = 2 ** 53;
 
@@ -138,7 +141,13 @@ function* pagesOf(file: ByteFile, dat: TraceDat, { offset, bytes, chunked, pageB
 	if (bytes === 0) return;
 	const where = `${file.path}, pages of CPU ${cpu}`;
 	if (!chunked) {
-		for (let at = 0; at + 16 <= bytes; at += pageBytes) yield file.read(offset + at, Math.min(pageBytes, bytes - at), "a page");
+		// Several pages at once, each lent until the next.
+		const wanted = Math.min(READ_BYTES, ALL_READ_BYTES / dat.cpus.length);
+		const buffer = new Uint8Array(pageBytes * Math.max(1, Math.floor(wanted / pageBytes)));
+		for (let at = 0; at + 16 <= bytes; at += buffer.length) {
+			const read = file.readInto(buffer.subarray(0, Math.min(buffer.length, bytes - at)), offset + at, "a page");
+			for (let page = 0; page + 16 <= read.length; page += pageBytes) yield read.subarray(page, page + pageBytes);
+		}
 		return;
 	}
 	const u32 = (at: number, what: string): number => {
@@ -167,23 +176,28 @@ interface KnownEvent {
 	readonly render: ((record: Uint8Array, view: DataView) => string) | null;
 }
 
+/** Ids of events have 16 bits. */
+const MAX_IDS = 1 << 16;
+
 /** Events by id, made when the first of each comes; null: one that says nothing here. */
 class EventTable {
 	readonly #dat: TraceDat;
-	readonly #known = new Map<number, KnownEvent | null>();
+	/** By the id; undefined: none of it has come. */
+	readonly #known: (KnownEvent | null | undefined)[];
 	#symbols: Kallsyms | undefined;
 	readonly unknownIds = { count: 0 };
 
 	constructor(dat: TraceDat) {
 		this.#dat = dat;
+		this.#known = Array.from({ length: MAX_IDS });
 	}
 
 	get(id: number): KnownEvent | null {
-		let known = this.#known.get(id);
+		let known = this.#known[id];
 		if (known === undefined) {
 			const format = this.#dat.formats.get(id);
 			known = format === undefined ? null : this.#make(format);
-			this.#known.set(id, known);
+			this.#known[id] = known;
 		}
 		if (known === null && !this.#dat.formats.has(id)) this.unknownIds.count++;
 		return known;
@@ -211,6 +225,11 @@ class MergedRecords {
 	readonly #facts: SourceFacts;
 	readonly #table: EventTable;
 	readonly #cursors: CpuCursor[];
+	#first: CpuCursor | null = null;
+	#otherTime = Number.NEGATIVE_INFINITY;
+	/** Whose record came last. */
+	#pid = -1;
+	#comm = "<...>";
 	#missed = 0;
 	#origin: number | undefined;
 
@@ -237,14 +256,28 @@ class MergedRecords {
 	/** Visits the next `most` records; false where there were none. */
 	visit(most: number, visit: (cursor: CpuCursor, known: KnownEvent, ns: number) => void): boolean {
 		for (let count = 0; count < most; count++) {
-			let first: CpuCursor | null = null;
-			for (const cursor of this.#cursors) if (cursor.time < (first?.time ?? Number.POSITIVE_INFINITY)) first = cursor;
+			if (this.#first === null || this.#first.time >= this.#otherTime) this.#choose();
+			const first = this.#first;
 			if (first === null) return count > 0;
 			const known = this.#table.get(first.view.getUint16(first.from, true));
 			if (known !== null) visit(first, known, first.time - (this.#origin ?? 0));
 			first.skip();
 		}
 		return true;
+	}
+
+	/** The CPU whose record comes next, the first of several; and the time of the others' next one, to which it can go on. */
+	#choose(): void {
+		this.#first = null;
+		let time = Number.POSITIVE_INFINITY;
+		this.#otherTime = Number.POSITIVE_INFINITY;
+		for (const cursor of this.#cursors) {
+			if (cursor.time < time) {
+				this.#otherTime = time;
+				time = cursor.time;
+				this.#first = cursor;
+			} else if (cursor.time < this.#otherTime) this.#otherTime = cursor.time;
+		}
 	}
 
 	raw({ cpu, view, page, from, length }: CpuCursor, known: KnownEvent, ns: number): TracefsEvent {
@@ -262,7 +295,11 @@ class MergedRecords {
 	}
 
 	comm(pid: number): string {
-		return this.#dat.comms.get(pid) ?? (pid === 0 ? "<idle>" : "<...>");
+		if (pid !== this.#pid) {
+			this.#pid = pid;
+			this.#comm = this.#dat.comms.get(pid) ?? (pid === 0 ? "<idle>" : "<...>");
+		}
+		return this.#comm;
 	}
 
 	finish(): void {

@@ -18,7 +18,13 @@ export class AgentTable {
 	/** Index into `entries` by a hash of the agent, -1 where empty: spares the map's string key, which costs more than the record. */
 	readonly #slots = new Int32Array(SLOTS).fill(-1);
 
+	/** The entry that was asked for last: often it is asked for again. */
+	#lastAgent: Agent | null = null;
+	#lastBase = 0;
+	#lastIndex = 0;
+
 	clear(): void {
+		this.#lastAgent = null;
 		this.entries.length = 0;
 		this.#indexes.clear();
 		this.#slots.fill(-1);
@@ -27,6 +33,15 @@ export class AgentTable {
 	/** Index of the entry for an agent and a page, added where it is new. */
 	indexOf(agent: Agent, page: number): number {
 		const basePage = page < PAGE_SPAN ? 0 : page - (page % PAGE_SPAN);
+		if (this.#lastAgent === agent && this.#lastBase === basePage) return this.#lastIndex;
+		const index = this.#find(agent, basePage);
+		this.#lastAgent = agent;
+		this.#lastBase = basePage;
+		this.#lastIndex = index;
+		return index;
+	}
+
+	#find(agent: Agent, basePage: number): number {
 		const slot = (agent.kind + agent.vcpu * 8 + agent.vm * 40 + agent.mm * 72 + agent.thread * 16) & (SLOTS - 1);
 		const cached = this.#slots[slot];
 		if (cached >= 0) {

@@ -109,7 +109,7 @@ export class BlockBuilder {
 		}
 		for (let index = 0; index < shape.args.length; index++) {
 			const value = record.args[index];
-			if (!Number.isSafeInteger(value) || value < 0 || value > shape.max[index]) {
+			if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value && value <= shape.max[index])) {
 				throw new RangeError(`${record.name}: ${shape.args[index]} ${value}`);
 			}
 		}

@@ -31,6 +31,10 @@ export class VarintBuffer {
 
 	/** An unsigned value under 2^53. */
 	unsigned(value: number): void {
+		if (value < 128 && this.length < this.#bytes.length) {
+			this.#bytes[this.length++] = value;
+			return;
+		}
 		this.#reserve(MAX_VARINT_BYTES);
 		let rest = value;
 		while (rest >= WORD) {
