@@ -6,10 +6,10 @@
 import { writeContent } from "./contents";
 import { countFastL2Hit, countFastMiss, countFastWalk } from "./counters";
 import { GuestPages } from "./generated/constants";
-import { Bit, FRAME_SHIFT, TlbBit } from "./layout";
+import { Bit, FRAME_SHIFT, HUGE_LEAVES, TlbBit } from "./layout";
 import { suspect } from "./oracle";
 import { leafOf, Root, recordIn } from "./pagetable";
-import { cachedOf, isHugeLeaf, permits, touch } from "./spte";
+import { cachedOf, permits, touch } from "./spte";
 import { guestPages, l1Bytes, l1Shape, l2Shape, Tlb } from "./tlb";
 import {
 	entryOf,
@@ -22,10 +22,11 @@ import {
 	lineTagged,
 	matchesWith,
 	renew,
+	replace,
+	replaceInLine,
 	tagged16,
 	use,
 	useLine,
-	victimOf,
 } from "./ways";
 import { strategies, tlbOf, Vcpu } from "./world";
 
@@ -47,12 +48,20 @@ export function startRefill(): void {
 	ways1 = (1 << l1Shape.ways) - 1;
 }
 
+/** The record of the page at hand, once a strategy has asked for it, and the strategies in which a 2 MiB leaf has it; 0: not looked up, NO_RECORD. */
+let record: usize = 0;
+let hugeLeaves: u32 = 0;
+// @ts-ignore: decorator
+@inline
+const NO_RECORD: usize = 1;
+
 /** Take an access under those strategies in which it goes through; the others are returned. Counts who misses the first level. */
 export function refill(vcpu: Vcpu, page: u64, need: u32): u32 {
 	const tag = <u32>(page >> shift1);
 	const busy = vcpu.pending | suspect;
 	let line = vcpu.l1 + ((<usize>page & mask1) << LINE_SHIFT);
 	let left: u32 = 0;
+	record = 0;
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		const bit: u32 = 1 << strategy;
 		const way = matchesWith(line, tag, need);
@@ -66,6 +75,13 @@ export function refill(vcpu: Vcpu, page: u64, need: u32): u32 {
 	return left;
 }
 
+/** Look up the record of a page for all strategies. */
+function findLeaf(root: Root, page: u64): void {
+	const leaf = leafOf(root, page);
+	record = leaf == 0 ? NO_RECORD : recordIn(root, leaf, page);
+	hugeLeaves = leaf == 0 ? 0 : load<u32>(leaf, HUGE_LEAVES);
+}
+
 /** Fill a first level's set, in which no entry has the rights, from the second level or a walk. False, with nothing done, where it is not that simple. */
 function refillFrom(tlb: Tlb, strategy: u32, root: Root, page: u64, need: u32, line: usize): bool {
 	const free1 = lineFree(line);
@@ -75,48 +91,56 @@ function refillFrom(tlb: Tlb, strategy: u32, root: Root, page: u64, need: u32, l
 	const set = tlb.l2 + (<usize>page & mask2) * l2Shape.setBytes;
 	renew(l2Shape, set, tlb.epoch);
 	const tag2 = <u32>(page >> shift2);
-	const free2 = free16(l2Shape, set);
-	const found = tagged16(l2Shape, set, tag2) & ~free2;
 	/** The rights alone: a store through an entry whose content is not known to be its own goes through as well. */
 	const rights = need & ~(<u32>TlbBit.ownContent);
-	let entry: u32 = 0;
-	let way: u32 = 0;
-	if (found != 0) {
+	let found = tagged16(l2Shape, set, tag2);
+	let way = ctz(found) & 15;
+	let place = entryOf(l2Shape, set, way);
+	let entry: u32 = found == 0 ? 0 : load<u32>(place);
+	// The tag of a free way: it may stand in another one too.
+	while (entry == 0 && (found & (found - 1)) != 0) {
+		found &= found - 1;
 		way = ctz(found);
-		entry = load<u32>(entryOf(l2Shape, set, way));
+		place = entryOf(l2Shape, set, way);
+		entry = load<u32>(place);
+	}
+	if (entry != 0) {
 		if ((entry & rights) != rights) return false;
 		use(l2Shape, set, way);
 		countFastL2Hit(strategy);
 	} else {
-		const leaf = leafOf(root, page);
-		if (leaf == 0 || tlb.psc != 0 || isHugeLeaf(leaf, strategy)) return false;
-		const at = recordIn(root, leaf, page) + ((<usize>strategy) << 2);
+		if (record == 0) findLeaf(root, page);
+		if (record == NO_RECORD || tlb.psc != 0 || ((hugeLeaves >> strategy) & 1) != 0) return false;
+		const at = record + ((<usize>strategy) << 2);
 		const spte = load<u32>(at);
 		if (!permits(spte, (rights & Bit.writable) != 0)) return false;
 		const walked = touch(spte, (rights & Bit.writable) != 0);
 		store<u32>(at, walked);
 		entry = cachedOf(walked);
 		tlb.filled = true;
+		const free2 = free16(l2Shape, set);
 		if (free2 != 0) {
 			tlb.live++;
 			way = ctz(free2);
-		} else way = victimOf(l2Shape, set);
+			use(l2Shape, set, way);
+		} else way = replace(l2Shape, set);
 		store<u32>(set + ((<usize>way) << 2), tag2);
-		store<u32>(entryOf(l2Shape, set, way), entry);
-		use(l2Shape, set, way);
+		place = entryOf(l2Shape, set, way);
+		store<u32>(place, entry);
 		countFastWalk(strategy);
 	}
 	if ((need & ~entry) != 0) {
 		writeContent(entry >> FRAME_SHIFT, strategy);
 		entry |= TlbBit.ownContent;
-		store<u32>(entryOf(l2Shape, set, way), entry);
+		store<u32>(place, entry);
 	}
+	let way1: u32 = 0;
 	if ((free1 & ways1) != 0) {
 		tlb.live++;
-		way = ctz(free1);
-	} else way = victimOf(l1Shape, line);
-	store<u32>(line + ((<usize>way) << 2), tag1);
-	store<u32>(line + ((<usize>way) << 2), entry, LINE_ENTRIES);
-	useLine(l1Shape.table, line, 1 << way);
+		way1 = ctz(free1);
+		useLine(l1Shape.table, line, 1 << way1);
+	} else way1 = replaceInLine(l1Shape, line);
+	store<u32>(line + ((<usize>way1) << 2), tag1);
+	store<u32>(line + ((<usize>way1) << 2), entry, LINE_ENTRIES);
 	return true;
 }

@@ -45,10 +45,13 @@ export class Shape {
 	 */
 	table: usize;
 	victims: usize;
+	/** nibbles: those of the ways, and the shift to the last of them. */
+	used: u64;
+	lastAt: u64;
 }
 // @ts-ignore: decorator
 @inline
-export const SHAPE_BYTES: i32 = 80;
+export const SHAPE_BYTES: i32 = 96;
 // @ts-ignore: decorator
 @inline
 const TABLE_WAYS: u32 = 4;
@@ -78,6 +81,8 @@ export function setShape(shape: Shape, sets: u32, ways: u32, replacement: u32, t
 	if (ways <= TABLE_WAYS) shape.order = Order.table;
 	else if (replacement == Replacing.treePlru) shape.order = Order.tree;
 	else shape.order = ways <= NIBBLE_WAYS ? Order.nibbles : Order.stamps;
+	shape.lastAt = (<u64>(ways - 1)) << 2;
+	shape.used = u64.MAX_VALUE >> ((60 as u64) - min<u64>(shape.lastAt, 60));
 	shape.orderAt = (<usize>shape.slots) << 3;
 	// The epoch lies in the cache line of a narrow set's order.
 	const orderBytes: usize = shape.order == Order.table ? 4 : shape.order == Order.stamps ? 8 + ((<usize>ways) << 3) : 8;
@@ -364,11 +369,35 @@ function useOtherwise(shape: Shape, order: usize, way: u32): void {
 	}
 }
 
+/** The victim of a full set, which becomes the way used last. */
 // @ts-ignore: decorator
 @inline
-export function victimOf(shape: Shape, at: usize): u32 {
+export function replace(shape: Shape, at: usize): u32 {
+	if (shape.order == Order.nibbles) {
+		const order = load<u64>(at + shape.orderAt) ^ IDENTITY;
+		const way = <u32>(order >> shape.lastAt) & 15;
+		store<u64>(at + shape.orderAt, ((order & ~shape.used) | ((order << 4) & shape.used) | way) ^ IDENTITY);
+		return way;
+	}
+	const way = victimOf(shape, at);
+	use(shape, at, way);
+	return way;
+}
+
+/** The same in a set of one cache line. */
+// @ts-ignore: decorator
+@inline
+export function replaceInLine(shape: Shape, at: usize): u32 {
+	const way = <u32>load<u8>(shape.victims + load<u8>(at, LINE_ORDER));
+	useLine(shape.table, at, 1 << way);
+	return way;
+}
+
+// @ts-ignore: decorator
+@inline
+function victimOf(shape: Shape, at: usize): u32 {
 	const order = at + shape.orderAt;
-	if (shape.order == Order.nibbles) return <u32>((load<u64>(order) ^ IDENTITY) >> ((<u64>(shape.ways - 1)) << 2)) & 15;
+	if (shape.order == Order.nibbles) return <u32>((load<u64>(order) ^ IDENTITY) >> shape.lastAt) & 15;
 	if (shape.order == Order.table) return load<u8>(shape.victims + load<u8>(order));
 	return otherVictim(shape, order);
 }
