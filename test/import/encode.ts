@@ -85,15 +85,16 @@ const VCPU = ["CPU 0/KVM", 201] as const;
 const KSMD = ["ksmd", 30] as const;
 const PAGES = 16n;
 
-/** One VM of 16 pages: all read, all merged in pairs, four written. */
-export function smallRun(): RunEvent[] {
+/** One VM of 16 pages from `base` on: all read, all merged in pairs, four written. */
+export function smallRun(base = 0n): RunEvent[] {
 	const run = new Run();
+	const end = base + PAGES;
 	const spteOf = (gfn: bigint, writable: boolean): bigint => ((0x10_0000n + gfn) << 12n) | (writable ? 0xe67n : 0x825n);
-	for (let gfn = 0n; gfn < PAGES; gfn++) {
+	for (let gfn = base; gfn < end; gfn++) {
 		run.fault(VCPU, gfn, 0x1000n, 0x1_0000_0004n);
 		run.spte(VCPU, gfn, 0n, spteOf(gfn, true));
 	}
-	for (let gfn = 0n; gfn < PAGES; gfn++) {
+	for (let gfn = base; gfn < end; gfn++) {
 		const first = gfn % 2n === 0n;
 		const struct = 0xffff_ea00_0000_0000n + (gfn << 6n);
 		const kpage = first ? 0n : struct - 64n;
@@ -105,11 +106,11 @@ export function smallRun(): RunEvent[] {
 		if (!first) run.range(KSMD, gfn, () => undefined);
 		run.probe(KSMD, "ksm_try_to_merge_one_page_ret", "try_to_merge_one_page", [["ret", 0n, "s32"]], true);
 	}
-	for (let gfn = 0n; gfn < PAGES; gfn++) {
+	for (let gfn = base; gfn < end; gfn++) {
 		run.fault(VCPU, gfn, 0x2000n, 0x1_0000_0004n);
 		run.spte(VCPU, gfn, 0n, spteOf(gfn & ~1n, false));
 	}
-	for (let gfn = 0n; gfn < PAGES; gfn += 4n) {
+	for (let gfn = base; gfn < end; gfn += 4n) {
 		run.fault(VCPU, gfn, 0x3000n, 0x1_0000_0007n);
 		const addr = HVA + gfn * PAGE;
 		run.probe(VCPU, "wp_page_copy", "wp_page_copy", [
@@ -186,5 +187,38 @@ export const asPerf = (events: readonly RunEvent[]): string =>
 			const head = e.returns === true ? "(ffffffff81321130 <- ffffffff81322ce7)" : "(ffffffff81321130)";
 			return `${e.comm.padStart(16)} ${String(e.pid).padStart(5)}/${String(e.pid).padEnd(5)} [00${e.cpu}] ${seconds(e.ns, 9).padStart(15)}: ${name.padStart(28)}: ${e.print ?? `${head} ${e.fields.map(shown).join(" ")}`}`;
 		}),
+		"",
+	].join("\n");
+
+/** Our bpftrace recipe's names of the events and of their fields; what is not named is printed as it is. */
+const BPF: Readonly<Record<string, readonly [name: string, fields: Readonly<Record<string, string>>]>> = {
+	kvm_page_fault: ["KVM_PF", { vcpu_id: "vcpu", guest_rip: "rip", fault_address: "gpa", error_code: "ec" }],
+	kvm_tdp_mmu_spte_changed: ["KVM_SPTE", { old_spte: "old", new_spte: "new", as_id: "as" }],
+	kvm_unmap_hva_range: ["KVM_UNMAP", {}],
+	mn_range_start: ["MN_START", {}],
+	mn_range_end: ["MN_END", {}],
+	ksm_try_to_merge_one_page: ["KSM_ONE", {}],
+	ksm_try_to_merge_one_page_ret: ["KSM_ONE_RET", { ret: "err" }],
+	wp_page_copy: ["WP_COPY", {}],
+	wp_page_copy_ret: ["WP_COPY_RET", {}],
+};
+const BPF_DECIMAL = new Set(["vcpu", "level", "as", "event", "err"]);
+
+function bpfLine(e: RunEvent): string {
+	const [name = "", renamed = {}] = BPF[e.name] ?? [];
+	const fields = e.fields.map(([field, value]) => {
+		const called = renamed[field] ?? field;
+		return `${called}=${BPF_DECIMAL.has(called) ? value : value.toString(16)}`;
+	});
+	return ["M", e.ns, e.cpu, e.pid, e.pid, e.comm, name, ...fields].join(" ");
+}
+
+export const asBpftrace = (events: readonly RunEvent[]): string => ["# mmtrace 1 clock=monotonic", ...events.map(bpfLine), ""].join("\n");
+
+export const asBpftraceJson = (events: readonly RunEvent[]): string =>
+	[
+		'{"type": "attached_probes", "data": {"probes": 12}}',
+		'{"type": "printf", "data": "# mmtrace 1 clock=monotonic\\n"}',
+		...events.map((e) => `{"type": "printf", "data": "${bpfLine(e)}\\n"}`),
 		"",
 	].join("\n");

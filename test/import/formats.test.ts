@@ -1,6 +1,6 @@
 // One small run in every format: whatever it comes in, it is told by its content and gives the same trace.
 import { describe, expect, it } from "vitest";
-import { asLatency, asPerf, asReport, asTracefs, smallRun } from "./encode.js";
+import { asBpftrace, asBpftraceJson, asLatency, asPerf, asReport, asTracefs, smallRun } from "./encode.js";
 import { asPerfetto, asTraceDat, gzipped, rawZstd } from "./encodebinary.js";
 import { failure, file, type ImportedSources, imported, importedSources, operations } from "./sources.js";
 
@@ -16,6 +16,8 @@ const FORMATS: readonly (readonly [name: string, format: string, content: string
 	["trace-cmd report", "trace-cmd report", asReport(run, false)],
 	["trace-cmd report -R", "trace-cmd report", asReport(run, true)],
 	["perf script", "perf script", asPerf(run)],
+	["bpftrace", "bpftrace", asBpftrace(run)],
+	["bpftrace's JSON", "bpftrace json", asBpftraceJson(run)],
 	["trace.dat v6", "trace.dat", asTraceDat(run, { version: 6, compression: "none" })],
 	["trace.dat v7", "trace.dat", asTraceDat(run, { version: 7, compression: "none" })],
 	["trace.dat v7, zlib", "trace.dat", asTraceDat(run, { version: 7, compression: "zlib" })],
