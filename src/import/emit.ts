@@ -218,7 +218,16 @@ export class Emitter {
 		if (item.dropped) return;
 		const vm = item.vm;
 		const agent = vm === null ? HOST : isOfGuest(item.name) ? this.#agents.guest(vm, item.vcpu) : this.#agents.vm(vm);
-		this.#sink.observe({ kind: "operation", name: item.name, agent, page: item.page, args: item.args, ns: this.#ns(item.at) });
+		this.#sink.observe({
+			kind: "operation",
+			name: item.name,
+			agent,
+			page: item.page,
+			args: item.args,
+			ns: this.#ns(item.at),
+			// All records alike: the writer reads their fields faster.
+			text: undefined,
+		});
 	}
 }
 

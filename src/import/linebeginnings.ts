@@ -12,6 +12,7 @@ const OPEN = 40;
 const CLOSE = 41;
 const MINUS = 45;
 const SLASH = 47;
+const COLON = 58;
 const BRACKET = 91;
 const BRACKET_END = 93;
 const ASCII = 126;
@@ -70,7 +71,7 @@ export class Beginnings {
 		const cpu = at;
 		while (isDigit(bytes[at])) at++;
 		if (at === cpu || bytes[at] !== BRACKET_END || bytes[at + 1] !== SPACE) return null;
-		const end = at + 2;
+		const end = behindFlags(bytes, at + 2);
 		let back = bracket - 1;
 		if (bytes[back] !== SPACE) return null;
 		while (bytes[back] === SPACE) back--;
@@ -156,6 +157,17 @@ export class Beginnings {
 		this.#next = (this.#next + 1) & (KEPT - 1);
 		return made;
 	}
+}
+
+/** Flags come again as well: they are part of what is compared at once, where a time stands behind them. */
+function behindFlags(bytes: Uint8Array, from: number): number {
+	let at = from;
+	while (bytes[at] === SPACE) at++;
+	if (!isDigit(bytes[at])) {
+		while (bytes[at] > SPACE && bytes[at] !== COLON) at++;
+		while (bytes[at] === SPACE) at++;
+	}
+	return isDigit(bytes[at]) ? at : from;
 }
 
 function numberOf(bytes: Uint8Array, from: number, to: number): number {

@@ -121,12 +121,7 @@ export class BlockBuilder {
 
 	#appendArguments(record: OperationRecord, code: number): void {
 		const text = OPERATION_BY_CODE[code]?.text ?? -1;
-		const argument = this.#argument;
-		argument.unsigned(code);
-		argument.unsigned(record.args.length);
-		for (let index = 0; index < record.args.length; index++) {
-			argument.unsigned(index === text ? this.#string(record.text ?? "") : record.args[index]);
-		}
+		this.#argument.counted(code, text < 0 ? record.args : record.args.with(text, this.#string(record.text ?? "")));
 	}
 
 	#string(text: string): number {

@@ -49,6 +49,30 @@ export class VarintBuffer {
 		this.#bytes[this.length++] = rest;
 	}
 
+	/** A code, how many values follow, and they: unsigned ones under 2^53. The code and the number of values are under 128. */
+	counted(code: number, values: readonly number[]): void {
+		const count = values.length;
+		this.#reserve((count + 1) * MAX_VARINT_BYTES);
+		const bytes = this.#bytes;
+		let at = this.length;
+		bytes[at++] = code;
+		bytes[at++] = count;
+		for (let index = 0; index < count; index++) {
+			let rest = values[index];
+			while (rest >= WORD) {
+				bytes[at++] = (rest % 128) | 128;
+				rest = Math.floor(rest / 128);
+			}
+			let word = rest >>> 0;
+			while (word > 127) {
+				bytes[at++] = (word & 127) | 128;
+				word >>>= 7;
+			}
+			bytes[at++] = word;
+		}
+		this.length = at;
+	}
+
 	/** A signed value, zigzag. */
 	signed(value: number): void {
 		if (value >= -0x4000_0000 && value < 0x4000_0000) {
