@@ -1,10 +1,11 @@
-// The build: generated sources, then dist/ from src/ (tsc) and dist/engine/ from assembly/ (asc). Only what changed is built again.
+// The build: generated sources, then dist/ from src/ (tsc; esbuild for what is one file) and dist/engine/ from assembly/ (asc). Only what changed is built
+// again.
 
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildPages } from "./build-pages.mjs";
+import { buildCommands, buildPages } from "./bundles.mjs";
 import { withLock } from "./lock.mjs";
 import { node, tools } from "./run.mjs";
 import { exists, inputFiles, isFresh, isPresent, listing, readStamp, root, stampFile } from "./stamp.mjs";
@@ -55,12 +56,14 @@ async function buildCommand() {
 		copyFileSync(join(root, source), join(root, copy));
 		kept.add(copy);
 	}
-	const pages = await buildPages();
-	if (pages.complaint !== "") {
-		console.error(pages.complaint);
-		throw new BuildError("esbuild failed");
+	for (const bundle of [buildCommands, buildPages]) {
+		const { files, complaint } = await bundle();
+		if (complaint !== "") {
+			console.error(complaint);
+			throw new BuildError("esbuild failed");
+		}
+		for (const path of files) kept.add(path);
 	}
-	for (const path of pages.files) kept.add(path);
 	for (const path of filesBelow("dist")) {
 		if (!kept.has(path) && !/\.wasm(\.map)?$/.test(path)) rmSync(join(root, path));
 	}

@@ -17,11 +17,19 @@ const outputs = { command: "dist/cli/main.js", engine: "dist/engine/release.wasm
 const sources = { command: "src/cli/main.ts", engine: "assembly/index.ts" };
 
 function* walk(path) {
-	const stat = statSync(join(root, path), { throwIfNoEntry: false });
+	const stat = statSync(`${root}${path}`, { throwIfNoEntry: false });
 	if (stat?.isFile()) yield { path, size: stat.size, mtime: stat.mtimeMs };
-	if (!stat?.isDirectory()) return;
-	for (const name of readdirSync(join(root, path)).sort()) {
-		if (!name.startsWith(".") && !name.endsWith("~")) yield* walk(`${path}/${name}`);
+	if (stat?.isDirectory()) yield* below(path);
+}
+
+function* below(folder) {
+	// In one order, whatever the file system's; a folder is not asked for its times.
+	const entries = readdirSync(`${root}${folder}`, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+	for (const entry of entries) {
+		const { name } = entry;
+		if (name.startsWith(".") || name.endsWith("~")) continue;
+		if (entry.isDirectory()) yield* below(`${folder}/${name}`);
+		else yield* walk(`${folder}/${name}`);
 	}
 }
 

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import type { Measured, Task } from "./child.js";
 import type { Yardstick } from "./yardsticks.js";
 
-const CHILD = fileURLToPath(new URL("./child.js", import.meta.url));
+const CHILD = fileURLToPath(new URL("../bench/child.js", import.meta.url));
 const exec = promisify(execFile);
 
 /** One thing that is measured. */

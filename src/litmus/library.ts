@@ -5,7 +5,7 @@ import { UsageError } from "../errors.js";
 import { parseScenario } from "./parse.js";
 import type { Scenario } from "./scenario.js";
 
-const FOLDER = new URL("./scenarios/", import.meta.url);
+const FOLDER = new URL("../litmus/scenarios/", import.meta.url);
 const EXTENSION = ".litmus";
 
 /** Every scenario of kernel.md section 5, in its order. */
