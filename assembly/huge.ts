@@ -4,13 +4,13 @@ import { faultIn, faultInRange } from "./entries";
 import { Cause, Counter, Kind } from "./generated/constants";
 import { dropFromVcpus, flushGuest, flushGuestRange, flushVcpus, NO_SITE } from "./guestflush";
 import { legacyMmu } from "./kvmhost";
-import { Bit, FRAME_MASK, HUGE_LEAVES, NO_PAGE, NODE_ENTRIES } from "./layout";
+import { Bit, FRAME_MASK, NO_PAGE, NODE_ENTRIES } from "./layout";
 import { openOperation, wholeOperation } from "./operation";
 import { noteChangedPage } from "./oracle";
 import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
 import { populateFresh, pteOf } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
-import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
+import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
 import { begin, closeOperation, commit, end } from "./steps";
 import { rangedFlush } from "./tlb";
 import { Mm, rootOf, Vcpu, Vm } from "./world";
@@ -104,7 +104,7 @@ export function setLeaf(vcpu: Vcpu, strategy: u32, addressSpace: u32, record: us
 	// Other pages under a leaf that stands: no kernel does that (__handle_changed_spte is a BUG there), a trace that populates over pages does.
 	if (isHugeLeaf(leaf, strategy) && hasMoved(root, leaf, strategy, ptes)) flushVcpus(vm, strategy);
 	store<u32>(leaf, load<u32>(leaf) & ~bit);
-	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) | bit, HUGE_LEAVES);
+	makeHugeLeaf(leaf, strategy);
 	fillHugeLeaf(root, leaf, strategy, ptes, rights);
 	return true;
 }

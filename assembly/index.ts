@@ -25,6 +25,7 @@ import { setPsc } from "./psc";
 import { startRefill } from "./refill";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetSlots } from "./slots";
+import { resetSptes } from "./spte";
 import { resetSwap } from "./swap";
 import { resetTimes, startTimes } from "./times";
 import { machineWords, setGeometry } from "./tlb";
@@ -57,6 +58,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetTimes();
 	resetTouch();
 	resetTables();
+	resetSptes();
 	resetHits();
 	resetListing();
 	return reservePrograms();

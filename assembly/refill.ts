@@ -6,10 +6,10 @@
 import { writeContent } from "./contents";
 import { countFastL2Hit, countFastMiss, countFastWalk } from "./counters";
 import { GuestPages } from "./generated/constants";
-import { Bit, FRAME_SHIFT, HUGE_LEAVES, TlbBit } from "./layout";
+import { Bit, FRAME_SHIFT, TlbBit } from "./layout";
 import { suspect } from "./oracle";
 import { leafOf, Root, recordIn } from "./pagetable";
-import { cachedOf, permits, touch } from "./spte";
+import { cachedOf, hugeLeavesOf, permits, touch } from "./spte";
 import { guestPages, l1Bytes, l1Shape, l2Shape, Tlb } from "./tlb";
 import {
 	entryOf,
@@ -79,7 +79,7 @@ export function refill(vcpu: Vcpu, page: u64, need: u32): u32 {
 function findLeaf(root: Root, page: u64): void {
 	const leaf = leafOf(root, page);
 	record = leaf == 0 ? NO_RECORD : recordIn(root, leaf, page);
-	hugeLeaves = leaf == 0 ? 0 : load<u32>(leaf, HUGE_LEAVES);
+	hugeLeaves = leaf == 0 ? 0 : hugeLeavesOf(leaf);
 }
 
 /** Fill a first level's set, in which no entry has the rights, from the second level or a walk. False, with nothing done, where it is not that simple. */

@@ -105,11 +105,30 @@ function zapCounter(cause: u32): i32 {
 	return Counter.spteZappedByCause_other + zap;
 }
 
+/** Some table has, or had, a 2 MiB leaf: where none has, no leaf's header is looked at, a cache line of its own. */
+let anyLeafHuge: bool = false;
+
+export function resetSptes(): void {
+	anyLeafHuge = false;
+}
+
+/** The strategies under which the entries of a leaf are one 2 MiB leaf. */
+// @ts-ignore: decorator
+@inline
+export function hugeLeavesOf(leaf: usize): u32 {
+	return anyLeafHuge ? load<u32>(leaf, HUGE_LEAVES) : 0;
+}
+
+export function makeHugeLeaf(leaf: usize, strategy: u32): void {
+	anyLeafHuge = true;
+	store<u32>(leaf, load<u32>(leaf, HUGE_LEAVES) | ((<u32>1) << strategy), HUGE_LEAVES);
+}
+
 /** Whether the entries of a leaf are one 2 MiB leaf under a strategy. */
 // @ts-ignore: decorator
 @inline
 export function isHugeLeaf(leaf: usize, strategy: u32): bool {
-	return ((load<u32>(leaf, HUGE_LEAVES) >> strategy) & 1) != 0;
+	return ((hugeLeavesOf(leaf) >> strategy) & 1) != 0;
 }
 
 /** What a TLB may keep of all entries of a 2 MiB leaf. */
