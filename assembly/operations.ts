@@ -153,7 +153,7 @@ function fault(agent: Agent, gfn: u64): void {
 	const addressSpace: u32 = (flags & FaultFlag.smm) != 0 ? 1 : 0;
 	const vcpu = vcpuFor(agent);
 	if (point != Point.end) {
-		countAll(isWrite(kind) ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
+		if ((flags & FaultFlag.logged) == 0) countAll(isWrite(kind) ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
 		faultBegin(vcpu, addressSpace, gfn, kind, flags);
 	}
 	if (point != Point.begin) faultEnd(vcpu, addressSpace, gfn, kind, flags);

@@ -25,6 +25,8 @@ export class BracketGrammar {
 	readonly #evidence: Evidence;
 	readonly #ksm: KsmGrammar;
 	readonly #sites: CallSites;
+	/** The bracket of each VM that announced its end last. */
+	readonly #lastEnded = new Map<CapturedVm, BracketItem>();
 
 	constructor(host: CapturedHost, timeline: Timeline, evidence: Evidence, ksm: KsmGrammar, sites: CallSites) {
 		this.#host = host;
@@ -135,6 +137,31 @@ export class BracketGrammar {
 		if (bracket.item?.hit === true) bracket.item.vm.openBracket(bracket.item);
 	}
 
+	/** KVM has mmu_lock and has counted the range: with an access log that is its begin. */
+	counted(task: Task): void {
+		const item = task.brackets.at(-1)?.item;
+		if (this.#timeline.logged && item != null && item.locked < 0) item.locked = this.#timeline.at;
+	}
+
+	/** KVM has mmu_lock for change_pte. */
+	changesSpte(task: Task): void {
+		const bracket = task.brackets.at(-1);
+		if (this.#timeline.logged && bracket?.item != null && bracket.changedPte) bracket.item.commit = this.#timeline.at;
+	}
+
+	/**
+	 * The return of an establish. One that met another bracket in progress (-2) where all others have announced their end: the last of them waits for
+	 * mmu_lock with it still, so its end is behind this.
+	 */
+	establishReturned(task: Task, value: number): void {
+		this.#evidence.establishReturned(value);
+		const item = task.brackets.at(-1)?.item;
+		if (!this.#timeline.logged || value !== -2 || item == null) return;
+		for (const other of item.vm.open) if (other !== item && other.locked >= 0) return;
+		const waiting = this.#lastEnded.get(item.vm);
+		if (waiting !== undefined && waiting.pid !== task.pid) waiting.end = this.#timeline.at;
+	}
+
 	changePte(task: Task, { v }: KernelEvent): void {
 		const page = pageOf(v[ChangePte.addr]);
 		const bracket = task.brackets.at(-1);
@@ -167,6 +194,7 @@ export class BracketGrammar {
 		if (item === null) return;
 		this.#timeline.end(item);
 		item.vm.open.delete(item);
+		if (this.#timeline.logged && item.hit) this.#lastEnded.set(item.vm, item);
 		this.#sites.bracketEnded(task, item);
 	}
 

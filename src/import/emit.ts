@@ -195,6 +195,7 @@ export class Emitter {
 			late |
 			(item.filled ? FaultFlag.filled : 0) |
 			(item.huge ? FaultFlag.huge : 0) |
+			(item.logged ? FaultFlag.logged : 0) |
 			(this.deriveCopies ? FaultFlag.deriveCopy : 0);
 		this.#operation("fault", agent, page, [point, access, flags], at);
 	}

@@ -150,6 +150,8 @@ const TABLE: readonly (readonly [name: string, style: "fields" | "words", values
 	["pin_user_pages_ret", "fields", RET],
 	["unpin_user_pages", "fields", hexes("array", "pages")],
 	["tracing_mark_write", "fields", []],
+	["kvm_unmap_gfn_range", "fields", []],
+	["kvm_set_spte_gfn", "fields", []],
 ];
 
 export const SHAPES: ReadonlyMap<string, EventShape> = new Map(
@@ -243,6 +245,8 @@ export const Code = {
 	pinReturn: codeOf("pin_user_pages_ret"),
 	unpin: codeOf("unpin_user_pages"),
 	mark: codeOf("tracing_mark_write"),
+	unmapGfnRange: codeOf("kvm_unmap_gfn_range"),
+	setSpteGfn: codeOf("kvm_set_spte_gfn"),
 	silent: SILENT,
 } as const;
 

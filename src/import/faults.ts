@@ -65,6 +65,7 @@ export class FaultGrammar {
 			mmio,
 			cause: mmio ? 0 : vm.faultClass(gfn, write),
 			ownCow: false,
+			logged: false,
 			observed: null,
 		};
 		fault.observed = timeline.observe(

@@ -83,6 +83,8 @@ export interface FaultItem {
 	cause: number;
 	/** It made a copy itself. */
 	ownCow: boolean;
+	/** Its access is placed behind it, from a log. */
+	logged: boolean;
 	/** What is observed of it. */
 	observed: ObservedItem | null;
 }

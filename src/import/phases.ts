@@ -1,5 +1,6 @@
 // Phases of a capture and the accesses of its logs, put in order with the kernel's events. Where nothing else runs in a phase, its accesses stand at
-// its begin, in the log's order. Where kernel events or two actors run at the same time, the observed faults decide (model.md section 1).
+// its begin, in the log's order, and the model makes their faults and copies. Where kernel events or two actors run at the same time, these are the
+// observed ones, each with its own begin and end, and an access stands behind the last attempt of its fault (model.md section 1).
 import type { AccessLog, LoggedAccess, LoggedOperation } from "./accesslog.js";
 import type { CapturedVm } from "./host.js";
 import type { BracketItem, FaultItem, HostFault, InstantItem, Item } from "./items.js";
@@ -16,7 +17,7 @@ export interface PhaseSpan {
 
 /** An access of a log at its place. */
 export interface PlacedAccess {
-	readonly at: number;
+	at: number;
 	readonly vm: CapturedVm;
 	readonly access: LoggedAccess;
 	/** A copy of a page that is neither KSM's nor the zero page is recorded for it. */
@@ -75,7 +76,7 @@ function actorsOf(span: PhaseSpan, logs: ReadonlyMap<CapturedVm, AccessLog>): Ac
 
 export interface PhasedAccesses {
 	readonly placed: PlacedAccess[];
-	/** Faults and copies that the logged accesses account for: the model makes them itself. */
+	/** Faults and copies of phases in order, which the logged accesses account for: the model makes them itself. */
 	readonly explained: Set<Item>;
 	/** Numbers of phases that needed the observed order. */
 	readonly concurrent: number[];
@@ -118,42 +119,41 @@ function placePhase(
 	for (const item of within) {
 		if (item.kind === "fault") {
 			const actor = actors.find((a) => !a.host && a.vm === item.vm);
-			if (actor?.pages.has(item.vm.hvaPage(0, Math.floor(item.gpa / PAGE)))) {
-				result.explained.add(item);
-				faults.push(item);
-			}
+			if (actor?.pages.has(item.vm.hvaPage(0, Math.floor(item.gpa / PAGE)))) faults.push(item);
 		} else if (item.kind === "bracket" && item.hit) {
 			const host = item.vcpu < 0;
 			const actor = actors.find((a) => a.vm === item.vm && a.host === host && a.pages.has(item.page));
-			if (item.name === "cow" && actor !== undefined) {
-				result.explained.add(item);
-				copies.push(item);
-			} else foreign = true;
+			if (item.name === "cow" && actor !== undefined) copies.push(item);
+			else foreign = true;
 		}
 	}
-	if (!foreign && actors.length === 1) {
-		for (const actor of actors)
-			for (const access of actor.accesses) result.placed.push({ at: span.begin, vm: actor.vm, access, copied: false });
-	} else {
+	if (foreign || actors.length !== 1) {
 		result.concurrent.push(span.number);
-		for (const actor of actors) placeByFaults(span, actor, faults, hostFaults, result);
+		for (const fault of faults) fault.logged = true;
+		for (const actor of actors) placeByFaults(span, actor, faults, copies, hostFaults, result);
+		return;
 	}
+	for (const item of [...faults, ...copies]) result.explained.add(item);
+	for (const actor of actors)
+		for (const access of actor.accesses) result.placed.push({ at: span.begin, vm: actor.vm, access, copied: false });
 	hintCopies(span, copies, result);
 }
 
-/** Every access goes right behind its actor's last observed fault; the one that an observed fault belongs to goes where the fault is. */
+/**
+ * Every access goes right behind its actor's last observed fault; the one that an observed fault belongs to goes behind that fault's last attempt, a
+ * store by the host behind the copy that it made.
+ */
 function placeByFaults(
 	span: PhaseSpan,
 	actor: Actor,
 	faults: readonly FaultItem[],
+	copies: readonly BracketItem[],
 	hostFaults: readonly HostFault[],
 	result: PhasedAccesses,
 ): void {
 	const observed = actor.host
-		? hostFaults
-				.filter((f) => f.vm === actor.vm && f.at >= span.begin && f.at < span.end && actor.pages.has(Math.floor(f.hva / PAGE)))
-				.map((f) => ({ at: f.at, address: f.hva, write: f.write }))
-		: faults.filter((f) => f.vm === actor.vm).map((f) => ({ at: f.begin, address: f.gpa, write: (f.errorCode & 2) !== 0 }));
+		? ownFaults(span, actor, copies, hostFaults)
+		: faults.filter((f) => f.vm === actor.vm).map((f) => ({ at: f.end, address: f.gpa, write: (f.errorCode & 2) !== 0 }));
 	const address = (access: LoggedAccess): number => (actor.host ? access.hva : access.gpa);
 	let next = 0;
 	let anchor = span.begin;
@@ -171,7 +171,12 @@ function placeByFaults(
 			match++;
 		}
 		if (match >= actor.accesses.length || (repeat && match > next)) {
+			const placed = result.placed.at(-1);
 			if (!repeat) result.unmatched++;
+			else if (placed !== undefined) {
+				anchor = fault.at;
+				placed.at = anchor;
+			}
 			continue;
 		}
 		while (next < match) place(anchor);
@@ -179,6 +184,22 @@ function placeByFaults(
 		place(anchor);
 	}
 	while (next < actor.accesses.length) place(anchor);
+}
+
+/** The faults of a VM's host thread on its pages, a store's behind its copy. */
+function ownFaults(
+	span: PhaseSpan,
+	{ vm, pages }: Actor,
+	copies: readonly BracketItem[],
+	hostFaults: readonly HostFault[],
+): { at: number; address: number; write: boolean }[] {
+	const own = hostFaults.filter((f) => f.vm === vm && f.at >= span.begin && f.at < span.end && pages.has(Math.floor(f.hva / PAGE)));
+	return own.map(({ at, hva, write }, place) => {
+		const next = own[place + 1]?.at ?? span.end;
+		const page = Math.floor(hva / PAGE);
+		const copy = copies.find((one) => one.vm === vm && one.vcpu < 0 && one.page === page && one.begin > at && one.begin < next);
+		return { at: write ? (copy?.end ?? at) : at, address: hva, write };
+	});
 }
 
 /** A recorded copy that the model would not derive (neither KSM's nor the zero page) is told to the first store on its page that can be meant. */

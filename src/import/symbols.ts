@@ -198,11 +198,11 @@ export const PROBED: Readonly<Record<string, ProbedFunction>> = {
 	kvm_vm_ioctl_set_memory_region: { entry: SET_MEMORY_REGION },
 	tdp_mmu_establish_spte: { return: returns("kvm_establish_ret") },
 	...CALL_SITES,
+	kvm_unmap_gfn_range: { entry: meaning("kvm_unmap_gfn_range", {}) },
+	kvm_set_spte_gfn: { entry: meaning("kvm_set_spte_gfn", {}) },
 	// Probed by recipes, and telling nothing that the others do not.
 	__mmu_notifier_invalidate_range: {},
 	__mmu_notifier_arch_invalidate_secondary_tlbs: {},
-	kvm_set_spte_gfn: {},
-	kvm_unmap_gfn_range: {},
 	kvm_mmu_notifier_change_pte: {},
 	unmerge_ksm_pages: {},
 	wp_page_reuse: {},

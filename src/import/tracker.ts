@@ -195,7 +195,9 @@ MEANINGS[Code.breakKsm] = (_tracker, task, { v }) => {
 };
 MEANINGS[Code.flush] = (tracker, task) => tracker.flush(task);
 MEANINGS[Code.hostFault] = (tracker, task, event) => tracker.hostFault(task, event);
-MEANINGS[Code.establishReturn] = (tracker, _task, { v }) => tracker.evidence.establishReturned(pointer(v[FIRST]));
+MEANINGS[Code.establishReturn] = (tracker, task, { v }) => tracker.brackets.establishReturned(task, pointer(v[FIRST]));
+MEANINGS[Code.unmapGfnRange] = (tracker, task) => tracker.brackets.counted(task);
+MEANINGS[Code.setSpteGfn] = (tracker, task) => tracker.brackets.changesSpte(task);
 MEANINGS[Code.memslot] = (tracker, task, event) => tracker.memslot(task, event);
 MEANINGS[Code.register] = (tracker, task, { v }) => tracker.host.register(task, pointer(v[FIRST]));
 MEANINGS[Code.exit] = closesFault;
@@ -266,6 +268,9 @@ MEANINGS[Code.unpin] = (tracker, _task, event) => tracker.upkeep.unpins(event);
 const WITHIN_SITE: readonly number[] = [
 	Code.rangeStart,
 	Code.unmapHvaRange,
+	Code.unmapGfnRange,
+	Code.setSpteGfn,
+	Code.establishReturn,
 	Code.spteChanged,
 	Code.changePte,
 	Code.rangeEnd,

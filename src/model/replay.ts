@@ -180,7 +180,7 @@ export class ReferenceModel {
 		const as = (flags & FaultFlag.smm) !== 0 ? 1 : 0;
 		const vcpu = this.#vcpu(agent);
 		if (point !== Point.end) {
-			this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
+			if ((flags & FaultFlag.logged) === 0) this.world.count(isWrite(access) ? "accesses.guestWrite" : "accesses.guestRead");
 			faultBegin(this.world, vcpu, as, gfn, access, flags);
 		}
 		if (point !== Point.begin) faultEnd(this.world, vcpu, as, gfn, access, flags);

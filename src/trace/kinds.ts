@@ -196,6 +196,8 @@ export const FaultFlag = {
 	lateSnapshot: 8,
 	/** Its SPTE is a 2 MiB one: the host maps the page by a huge PMD (host_pfn_mapping_level). */
 	huge: 16,
+	/** The access that faulted is a record of its own, behind the last of its attempts: it is counted there. */
+	logged: 32,
 } as const;
 
 /** What a VMA maps (kernel.md 1.2, 1.3, 1.10). */

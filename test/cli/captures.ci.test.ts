@@ -56,7 +56,10 @@ describe.skipIf(found.length === 0)("fidelity", () => {
 		if (!("rows" in held)) throw new Error(held.reason);
 		expect(held.differing).toBe(0);
 		expect(held.undecided).toBeGreaterThan(0);
-		expect(held.rows.find((row) => !row.decidable && row.counter === "vmexits")?.why).toMatch(/order is inferred/);
+		const vmexits = held.rows.find((row) => !row.decidable && row.counter === "vmexits");
+		expect(vmexits?.why).toMatch(/order is inferred/);
+		// Faults, copies and brackets stand where they were seen; only accesses that hit are placed by what comes before them.
+		expect(Math.abs(vmexits?.difference ?? 1000)).toBeLessThanOrEqual(5);
 	});
 });
 

@@ -99,7 +99,7 @@ function accesses(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 function faults(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	return [
 		fc
-			.tuple(of.guest, of.gfn, fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 })), guestKind, fc.nat(31))
+			.tuple(of.guest, of.gfn, fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 3 })), guestKind, fc.nat(63))
 			.map(([agent, gfn, at, access, flags]) => operation("fault", agent, gfn, [at, access, flags])),
 		fc
 			.tuple(of.guest, of.gfn, guestKind, fc.nat(1))
