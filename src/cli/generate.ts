@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
+import { engineChecksum } from "../engine/checksum.js";
 import { UsageError } from "../errors.js";
 import { generatedHeader, generateInto, Repetition } from "../generate/generate.js";
 import { BOUNDS, contradiction, WORKLOADS, type Workload } from "../generate/workload.js";
@@ -35,6 +36,8 @@ const REPETITIONS = ["repeat", "k"];
 const REPEATED = fileURLToPath(new URL("../../traces/ksm-xmedium-6.1-fix.mmtrace", import.meta.url));
 const DEFAULT_EVENTS = 1_000_000;
 const MOST_EVENTS = 1e12;
+/** Below this the engine is not worth its compilation. */
+const FEW_EVENTS = 100_000;
 /** Blocks are larger in longer traces, so that what a block costs, and the index, stay small. */
 const BLOCKS: readonly (readonly [events: number, block: number])[] = [
 	[2 ** 28, 65_536],
@@ -137,7 +140,7 @@ async function generate(name: string, flags: GenerateFlags): Promise<void> {
 	const usual = BLOCKS.find(([least]) => events >= least)?.[1] ?? 8192;
 	const blockEvents = flags.block === undefined ? usual : numberIn(flags.block, "--block", { least: 1, most: LIMITS.events, whole: true });
 	const pages: PageEncoding = flags.encoding === "varint" ? "delta" : flags.encoding;
-	const options = { pages, codec: flags.codec };
+	const options = { pages, codec: flags.codec, ...(events < FEW_EVENTS ? {} : { checksum: engineChecksum() }) };
 	const progress = new Progress(voice, flags.output, 0);
 	const update = (done: number): void => progress.update(done, 0);
 	const began = performance.now();

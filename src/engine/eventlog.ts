@@ -3,6 +3,7 @@ import { VMEXIT_CAUSES } from "../trace/kinds.js";
 import type { Block, TraceReader } from "../trace/reader.js";
 import { BlockType } from "../trace/wire.js";
 import { LOG_ENTRY_BYTES, LOGGED_COUNTERS, Log, type LoggedCounter } from "./boundary.js";
+import { readInto } from "./feed.js";
 import { type Group, giveBack, groupsOf, type ReplayOptions } from "./replay.js";
 
 /** Who wants to know. `strategy`: its place in the options' list. */
@@ -49,7 +50,7 @@ class Cursor {
 			const block = next.value;
 			if (block.type !== BlockType.events) continue;
 			const where = this.#trace.where(block);
-			this.#trace.readPayload(block, engine.payload(block.rawLength, where));
+			readInto(engine, this.#trace, block, where);
 			engine.decode(block, this.#trace.limits, where);
 			this.#block = block;
 			this.#more = true;

@@ -31,7 +31,7 @@ export class Random {
 
 	/** A whole number from 0 to `count` - 1; `count` up to 2^32. */
 	below(count: number): number {
-		return Math.floor((this.next() >>> 0) * (count / 2 ** 32));
+		return ((this.next() >>> 0) * (count / 2 ** 32)) >>> 0;
 	}
 }
 

@@ -14,12 +14,13 @@ const HVA_BASE = 7 * PAGE_SPAN;
 /** Pages remembered for merges and breaks, as a power of two. */
 const REMEMBERED = 4096;
 const MOST_ZAPPED = 16;
+const NONE: readonly number[] = [];
 /** Seeds that a stream draws for its parts. */
 const ZIPF_SEED = 0x5eed;
 
 /** Pages of some VM, the latest ones: page and VM in one number. */
 class Recent {
-	readonly #places = new Float64Array(REMEMBERED).fill(-1);
+	readonly #places = new Int32Array(REMEMBERED).fill(-1);
 	#count = 0;
 
 	add(place: number): void {
@@ -60,15 +61,62 @@ class Marks {
 		this.#words[at >>> 5] |= 1 << (at & 31);
 	}
 
-	clear(at: number): void {
-		this.#words[at >>> 5] &= ~(1 << (at & 31));
+	/** `bit`: 1, or 0 for none. */
+	clear(at: number, bit = 1): void {
+		this.#words[at >>> 5] &= ~(bit << (at & 31));
 	}
 }
 
-interface Waiting {
-	readonly op: number;
-	readonly page: number;
-	readonly argument: readonly number[];
+/** Records that come before any other, the last one first: the end of something begun. */
+class Waiting {
+	readonly #op: Uint32Array;
+	readonly #page: Uint32Array;
+	/** Of each record how many, then they. */
+	readonly #arguments: Uint32Array;
+	count = 0;
+
+	constructor(most: number) {
+		this.#op = new Uint32Array(most);
+		this.#page = new Uint32Array(most);
+		this.#arguments = new Uint32Array(most << ARGUMENT_SHIFT);
+	}
+
+	push(op: number, page: number, argument: readonly number[]): void {
+		const at = this.count++;
+		this.#op[at] = op;
+		this.#page[at] = page;
+		const first = at << ARGUMENT_SHIFT;
+		this.#arguments[first] = argument.length;
+		for (let index = 0; index < argument.length; index++) this.#arguments[first + 1 + index] = argument[index];
+	}
+
+	/** The last one, as record `at` of the columns. */
+	pop(columns: Columns, at: number): void {
+		const from = --this.count;
+		columns.op[at] = this.#op[from];
+		columns.page[at] = this.#page[from];
+		const first = from << ARGUMENT_SHIFT;
+		const count = this.#arguments[first];
+		for (let index = 1; index <= count; index++) columns.argument[columns.arguments++] = this.#arguments[first + index];
+	}
+}
+
+/** Of a waiting record: a number of arguments and up to seven. */
+const ARGUMENT_SHIFT = 3;
+
+/** Records as they are made; used again for the next block. */
+class Columns {
+	readonly op: Uint32Array;
+	readonly page: Uint32Array;
+	readonly argument: Uint32Array;
+	/** Arguments so far. */
+	arguments = 0;
+
+	constructor(records: number) {
+		this.op = new Uint32Array(records);
+		this.page = new Uint32Array(records);
+		this.argument = new Uint32Array(records << ARGUMENT_SHIFT);
+	}
 }
 
 const threshold = (fraction: number): number => Math.floor(fraction * 2 ** 32);
@@ -91,8 +139,8 @@ export class Stream {
 	/** Index of the first agent of a kind; guests begin at 0. */
 	readonly #mmAgents: number;
 	readonly #hostAgents: number;
-	/** Records that come before any other: the end of something begun. */
-	#waiting: Waiting[] = [];
+	readonly #waiting: Waiting;
+	#columns = new Columns(0);
 	/** Pages of all VMs that are still to be written once. */
 	#cold: number;
 	#warmed = 0;
@@ -124,31 +172,25 @@ export class Stream {
 			agent: index < this.#mmAgents ? agent : { ...agent, mm: (index - this.#mmAgents) % vms },
 		}));
 		this.#cold = warm ? vms * pages : 0;
-		for (let vm = 0; vm < vms; vm++) {
+		// A merge is two records, all else is one.
+		this.#waiting = new Waiting(vms + 2);
+		for (let vm = vms - 1; vm >= 0; vm--) {
 			const op = OPERATION | ((this.#hostAgents + vms + vm) << AGENT_SHIFT);
-			this.#waiting.push({ op, page: 0, argument: [Operation.memslot.code, 5, 0, 0, 0, pages, 0] });
+			this.#waiting.push(op, 0, [Operation.memslot.code, 5, 0, 0, 0, pages, 0]);
 		}
-		this.#waiting.reverse();
 	}
 
-	/** The next `count` records. */
+	/** The next `count` records; the columns are valid until the next call. */
 	take(count: number): CauseColumns {
-		const op = new Uint32Array(count);
-		const page = new Uint32Array(count);
-		const argument: number[] = [];
-		let highest = 0;
-		for (let at = 0; at < count; ) {
-			const next = this.#waiting.pop();
-			if (next === undefined) {
-				at = this.#cold > 0 ? this.#warm(op, page, at) : this.#accesses(op, page, at);
-				continue;
-			}
-			op[at] = next.op;
-			page[at++] = next.page;
-			for (const value of next.argument) argument.push(value);
-		}
-		for (let at = 0; at < count; at++) highest |= op[at];
-		return { agents: this.agents, op: highest < 128 ? new Uint8Array(op) : op, page, argument };
+		if (this.#columns.op.length !== count) this.#columns = new Columns(count);
+		const columns = this.#columns;
+		const waiting = this.#waiting;
+		columns.arguments = 0;
+		let at = 0;
+		for (; waiting.count > 0 && at < count; at++) waiting.pop(columns, at);
+		if (this.#cold > 0) at = this.#warm(columns.op, columns.page, at);
+		this.#accesses(columns, at);
+		return { agents: this.agents, op: columns.op, page: columns.page, argument: columns.argument.subarray(0, columns.arguments) };
 	}
 
 	/** Write pages for the first time, in order; their places are as good as any other's for a merge. */
@@ -165,9 +207,11 @@ export class Stream {
 		return at;
 	}
 
-	/** Accesses until an operation is drawn, which then waits, or until the columns are full. */
-	#accesses(op: Uint32Array, page: Uint32Array, from: number): number {
+	/** Accesses, and what is drawn between them, until the columns are full. */
+	#accesses(columns: Columns, from: number): void {
 		const { vms, vcpus, writes, merges, breaks, host, zaps } = this.#workload;
+		const { op, page } = columns;
+		const waiting = this.#waiting;
 		const random = this.#random;
 		const guests = vms * vcpus;
 		const toMerge = threshold(merges);
@@ -177,27 +221,30 @@ export class Stream {
 		const writing = Math.floor(writes * 65_536);
 		const mask = 65_536 % guests === 0 ? guests - 1 : -1;
 		const remembers = merges > 0;
-		for (let at = from; at < op.length; at++) {
+		for (let at = from; at < op.length; ) {
 			const drawn = random.next() >>> 0;
 			if (drawn < rare) {
 				if (drawn < toMerge) this.#merge();
 				else if (drawn < toBreak) this.#break();
 				else if (drawn < toHost) this.#host();
 				else this.#zap();
-				if (this.#waiting.length > 0) return at;
+				if (waiting.count > 0) {
+					for (; waiting.count > 0 && at < op.length; at++) waiting.pop(columns, at);
+					continue;
+				}
 			}
 			const bits = random.next();
 			const guest = mask < 0 ? random.below(guests) : (bits >>> 16) & mask;
-			const write = (bits & 0xffff) < writing ? Access.guestWrite : Access.guestRead;
+			// A sign bit, not a branch: which accesses write is not predictable.
+			const write = ((bits & 0xffff) - writing) >>> 31;
 			const target = this.#page(guest);
-			op[at] = write | (guest << AGENT_SHIFT);
-			page[at] = target;
-			if (write === Access.guestRead || !remembers) continue;
+			op[at] = (Access.guestRead + (Access.guestWrite - Access.guestRead) * write) | (guest << AGENT_SHIFT);
+			page[at++] = target;
+			if (!remembers) continue;
 			const place = this.#places[guest] + target;
-			this.#shared.clear(place);
-			if ((bits & 0xf0) === 0) this.#written.add(place);
+			this.#shared.clear(place, write);
+			if ((bits & 0xf0) === 0 && write === 1) this.#written.add(place);
 		}
-		return op.length;
 	}
 
 	#page(guest: number): number {
@@ -239,7 +286,7 @@ export class Stream {
 	}
 
 	#operate(agents: number, vm: number, page: number, ...argument: readonly number[]): void {
-		this.#waiting.push({ op: OPERATION | ((agents + vm) << AGENT_SHIFT), page, argument });
+		this.#waiting.push(OPERATION | ((agents + vm) << AGENT_SHIFT), page, argument);
 	}
 
 	/** ksmd finds a page that was written a while ago equal to another: write_protect_page, replace_page. */
@@ -265,7 +312,7 @@ export class Stream {
 		this.#shared.clear(place);
 		const page = place % pages;
 		const guest = ((place - page) / pages) * vcpus + this.#random.below(vcpus);
-		this.#waiting.push({ op: Access.guestWrite | (guest << AGENT_SHIFT), page, argument: [] });
+		this.#waiting.push(Access.guestWrite | (guest << AGENT_SHIFT), page, NONE);
 	}
 
 	#host(): void {
@@ -275,7 +322,7 @@ export class Stream {
 		const vm = random.below(vms);
 		const page = random.below(pages);
 		if (kind === Access.hostWrite) this.#shared.clear(vm * pages + page);
-		this.#waiting.push({ op: kind | ((this.#hostAgents + vm) << AGENT_SHIFT), page, argument: [] });
+		this.#waiting.push(kind | ((this.#hostAgents + vm) << AGENT_SHIFT), page, NONE);
 	}
 
 	#zap(): void {

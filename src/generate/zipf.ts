@@ -4,22 +4,21 @@ import { power, Random } from "./random.js";
 
 export class Zipf {
 	readonly #count: number;
-	/** Of 2^32: below it the column's own number, else its alias. */
-	readonly #threshold: Uint32Array;
-	readonly #own: Uint32Array;
-	readonly #alias: Uint32Array;
+	/** Of each column { threshold of 2^32, below it the column's own number, else its alias, nothing }. */
+	readonly #columns: Uint32Array;
 
 	/** Numbers from 0 to `count` - 1, the k-th most popular with weight k^-exponent. */
 	constructor(count: number, exponent: number, seed: number) {
 		this.#count = count;
-		this.#own = scattered(count, new Random(seed));
-		this.#alias = new Uint32Array(count);
-		this.#threshold = new Uint32Array(count);
-		this.#build(weights(count, exponent));
+		this.#columns = new Uint32Array(count * 4);
+		this.#build(scattered(count, new Random(seed)), weights(count, exponent));
 	}
 
-	#build(weight: Float64Array): void {
+	#build(own: Uint32Array, weight: Float64Array): void {
 		const count = this.#count;
+		const fill = (column: number, threshold: number, alias: number): void => {
+			this.#columns.set([threshold, own[column], own[alias]], column * 4);
+		};
 		let total = 0;
 		for (const value of weight) total += value;
 		const small = new Uint32Array(count);
@@ -34,23 +33,24 @@ export class Zipf {
 		while (smalls > 0 && larges > 0) {
 			const poor = small[--smalls];
 			const rich = large[larges - 1];
-			this.#threshold[poor] = Math.min(Math.floor(weight[poor] * 2 ** 32), 2 ** 32 - 1);
-			this.#alias[poor] = this.#own[rich];
+			fill(poor, Math.min(Math.floor(weight[poor] * 2 ** 32), 2 ** 32 - 1), rich);
 			weight[rich] -= 1 - weight[poor];
 			if (weight[rich] < 1) {
 				larges--;
 				small[smalls++] = rich;
 			}
 		}
-		for (const rank of [...small.subarray(0, smalls), ...large.subarray(0, larges)]) {
-			this.#threshold[rank] = 2 ** 32 - 1;
-			this.#alias[rank] = this.#own[rank];
-		}
+		for (let at = 0; at < smalls; at++) fill(small[at], 2 ** 32 - 1, small[at]);
+		for (let at = 0; at < larges; at++) fill(large[at], 2 ** 32 - 1, large[at]);
 	}
 
 	draw(random: Random): number {
-		const column = random.below(this.#count);
-		return random.next() >>> 0 < this.#threshold[column] ? this.#own[column] : this.#alias[column];
+		const column = random.below(this.#count) << 2;
+		const drawn = random.next();
+		const threshold = this.#columns[column] | 0;
+		// The borrow of drawn - threshold, unsigned: no branch, because half of them would be foretold wrongly.
+		const below = ((~drawn & threshold) | ((~drawn | threshold) & (drawn - threshold))) >>> 31;
+		return this.#columns[column + 2 - below];
 	}
 }
 

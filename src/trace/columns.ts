@@ -58,10 +58,15 @@ function pageDeltas(page: Uint32Array): Uint8Array {
 }
 
 export function opBytes(op: Uint32Array | Uint8Array, highest: number): Uint8Array {
-	if (highest < 128) return op instanceof Uint8Array ? op : Uint8Array.from(op);
-	const column = new VarintBuffer(op.length * 2);
-	for (const value of op) column.unsigned(value);
-	return column.view();
+	if (highest < 128) return op instanceof Uint8Array ? op : new Uint8Array(op);
+	const bytes = new Uint8Array(op.length * 5);
+	let at = 0;
+	for (let index = 0; index < op.length; index++) {
+		let rest = op[index];
+		for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128;
+		bytes[at++] = rest;
+	}
+	return bytes.subarray(0, at);
 }
 
 export function pageColumns(page: Uint32Array, encoding: PageEncoding): { page: Uint8Array } | { pageDelta: Uint8Array } {
