@@ -25,6 +25,7 @@ export class EventSpool {
 	readonly #parts: Part[] = [];
 	readonly #memoryBytes: number;
 	#held = 0;
+	#scratch = new Uint8Array(0);
 	#fd = -1;
 	#path = "";
 
@@ -41,7 +42,7 @@ export class EventSpool {
 		const columns = this.#columns;
 		const { count: events, valueCount: values } = columns;
 		const texts = columns.texts.length === 0 ? NO_TEXTS : Buffer.from(JSON.stringify(columns.texts));
-		const bytes = new Uint8Array(13 * events + 8 * values + texts.length);
+		const bytes = this.#scratchOf(13 * events + 8 * values + texts.length);
 		let at = 0;
 		for (const column of [
 			columns.ns.subarray(0, events),
@@ -54,10 +55,16 @@ export class EventSpool {
 			at += column.byteLength;
 		}
 		const fits = this.#fd < 0 && this.#held + bytes.length <= this.#memoryBytes;
-		this.#parts.push({ events, values, bytes: bytes.length, held: fits ? bytes : undefined });
+		this.#parts.push({ events, values, bytes: bytes.length, held: fits ? Uint8Array.from(bytes) : undefined });
 		if (fits) this.#held += bytes.length;
 		else this.#append(bytes);
 		columns.clear();
+	}
+
+	/** The same memory for every part: fresh memory is what costs. */
+	#scratchOf(length: number): Uint8Array {
+		if (this.#scratch.length < length) this.#scratch = new Uint8Array(length * 2);
+		return this.#scratch.subarray(0, length);
 	}
 
 	/** @throws LimitError where the disk is full */
@@ -97,7 +104,7 @@ export class EventSpool {
 	}
 
 	#read(place: number, length: number): Uint8Array {
-		const bytes = new Uint8Array(length);
+		const bytes = this.#scratchOf(length);
 		for (let at = 0; at < length; ) {
 			const count = readSync(this.#fd, bytes, at, length - at, place + at);
 			if (count === 0) throw new Error("the file of events is shorter than it was written");

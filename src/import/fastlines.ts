@@ -37,6 +37,13 @@ const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 /** irqs-off, and the columns that follow it in the same word. */
 const LATENCY_FLAGS = 8;
 
+/** Value of two digits by the word that they are in memory; -1 where one of them is none. */
+const PAIRS = new Int8Array(1 << 16).fill(-1);
+for (let value = 0; value < 100; value++) {
+	const [first, second] = Buffer.from(String(value).padStart(2, "0"));
+	PAIRS[first | (second << 8)] = value;
+}
+
 const POWERS = Float64Array.from({ length: 10 }, (_, places) => 10 ** places);
 
 export class FastLines {
@@ -73,14 +80,22 @@ export class FastLines {
 		}
 		let seconds = 0;
 		const firstDigit = at;
-		while (isDigit(bytes[at])) seconds = seconds * 10 + bytes[at++] - 48;
+		for (let pair = PAIRS[view.getUint16(at, true)]; pair >= 0 && at < firstDigit + 10; pair = PAIRS[view.getUint16(at, true)]) {
+			seconds = seconds * 100 + pair;
+			at += 2;
+		}
+		if (isDigit(bytes[at])) seconds = seconds * 10 + bytes[at++] - 48;
 		if (at === firstDigit || at - firstDigit > 9) return MISFIT;
 		let ns = 0;
 		let fine = false;
 		if (bytes[at] === DOT) {
 			const point = ++at;
 			let fraction = 0;
-			while (isDigit(bytes[at])) fraction = (Math.imul(fraction, 10) + bytes[at++] - 48) | 0;
+			for (let pair = PAIRS[view.getUint16(at, true)]; pair >= 0 && at < point + 10; pair = PAIRS[view.getUint16(at, true)]) {
+				fraction = (Math.imul(fraction, 100) + pair) | 0;
+				at += 2;
+			}
+			if (isDigit(bytes[at])) fraction = (Math.imul(fraction, 10) + bytes[at++] - 48) | 0;
 			const places = at - point;
 			if (places === 0 || places > 9) return MISFIT;
 			fine = places > 6 && fraction % POWERS[places - 6] !== 0;

@@ -6,7 +6,7 @@ import type { Agent } from "../trace/record.js";
 import { type BlockSink, CauseBlocks } from "./causeblock.js";
 import type { Devices } from "./devices.js";
 import { KsmOverlay, type OverlaySpec } from "./overlay.js";
-import { TouchedPages } from "./touchedpages.js";
+import { MetPages, TouchedPages } from "./touchedpages.js";
 
 /** A memslot covers 64 MiB, aligned; hva = gpa. */
 const SLOT_PAGES = 1 << 14;
@@ -30,6 +30,8 @@ const FILLED = 1;
 export class StreamVm {
 	readonly #causes: CauseBlocks;
 	readonly #pages = new TouchedPages();
+	/** Where no overlay wants their numbers. */
+	readonly #met = new MetPages();
 	/** The last page of each kind of access, and its number: most accesses stay on it. */
 	readonly #lastPage = new Float64Array(8).fill(-1);
 	readonly #lastNumber = new Int32Array(8);
@@ -72,17 +74,25 @@ export class StreamVm {
 	/** `page` of an address of 48 bits (four levels of page tables), `offset` under 4096. @throws LimitError on a stream that touches more than a host can map */
 	access(vcpu: number, access: Access, page: number, offset: number): void {
 		const agent = this.#vcpus[vcpu] ?? this.#newVcpu(vcpu);
-		let number = this.#lastNumber[access];
-		if (this.#lastPage[access] !== page) {
-			const before = this.#pages.count;
-			number = this.#pages.numberOf(page);
-			if (number === before) this.#firstTouch(page, access);
-			this.#lastPage[access] = page;
-			this.#lastNumber[access] = number;
-		}
 		this.accesses++;
-		this.overlay?.access(number, access === Access.guestWrite);
+		if (this.overlay === null) {
+			if (!this.#met.meets(page)) {
+				this.#pages.numberOf(page);
+				this.#firstTouch(page, access);
+			}
+		} else this.overlay.access(this.#numberOf(page, access), access === Access.guestWrite);
 		this.#causes.access(agent, access, page, offset);
+	}
+
+	/** Its number among the pages, for the overlay. */
+	#numberOf(page: number, access: Access): number {
+		if (this.#lastPage[access] === page) return this.#lastNumber[access];
+		const before = this.#pages.count;
+		const number = this.#pages.numberOf(page);
+		if (number === before) this.#firstTouch(page, access);
+		this.#lastPage[access] = page;
+		this.#lastNumber[access] = number;
+		return number;
 	}
 
 	/** An access outside RAM. The first one of a page makes KVM's MMIO entry; from then on the faults have the reserved bit (kernel.md 3.6). */

@@ -138,6 +138,13 @@ function wordSteps(text: string, shape: EventShape): TemplateStep[] | null {
 const DIGIT = new Uint8Array(256).fill(255);
 for (let value = 0; value < 16; value++) DIGIT[value.toString(16).charCodeAt(0)] = value;
 
+/** Value of two of them by the word that they are in memory; -1 where one of them is none. */
+const HEX_PAIRS = new Int16Array(1 << 16).fill(-1);
+for (let value = 0; value < 256; value++) {
+	const [first, second] = Buffer.from(value.toString(16).padStart(2, "0"));
+	HEX_PAIRS[first | (second << 8)] = value;
+}
+
 const NEWLINE = 10;
 const RETURN = 13;
 const SPACE = 32;
@@ -189,18 +196,23 @@ export function readTemplate(template: Template, bytes: Uint8Array, view: DataVi
 			if (at === first || at - first > MAX_DECIMAL_DIGITS) return MISFIT;
 			v[step.at] = value;
 		} else {
-			// The first eight digits, and those behind them.
+			// The first eight digits, and those behind them: two at a time.
+			const end = at + WORD_DIGITS;
 			let word = 0;
-			let digit = DIGIT[bytes[at]];
-			for (const end = at + WORD_DIGITS; digit < 16 && at < end; digit = DIGIT[bytes[at]]) {
-				word = (word << 4) | digit;
-				at++;
+			let pair = HEX_PAIRS[view.getUint16(at, true)];
+			for (; pair >= 0 && at < end; pair = HEX_PAIRS[view.getUint16(at, true)]) {
+				word = (word << 8) | pair;
+				at += 2;
 			}
+			if (at < end && DIGIT[bytes[at]] < 16) word = (word << 4) | DIGIT[bytes[at++]];
 			let more = 0;
 			const middle = at;
-			for (; digit < 16; digit = DIGIT[bytes[at]]) {
-				more = (more << 4) | digit;
-				at++;
+			if (at === end) {
+				for (; pair >= 0; pair = HEX_PAIRS[view.getUint16(at, true)]) {
+					more = (more << 8) | pair;
+					at += 2;
+				}
+				if (DIGIT[bytes[at]] < 16) more = (more << 4) | DIGIT[bytes[at++]];
 			}
 			if (at === first || at - first > MAX_HEX_DIGITS) return MISFIT;
 			// Places that the first word is shifted by: 0 to 32.

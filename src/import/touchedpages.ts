@@ -5,6 +5,43 @@ import { LimitError } from "../errors.js";
 const MAX_PAGES = 1 << 24;
 const EMPTY = -1;
 
+/** Pages whose bits stand together: those of a memslot of 64 MiB. */
+const PART_SHIFT = 14;
+const PART_PAGES = 1 << PART_SHIFT;
+/** Parts at hand: a power of two. */
+const AT_HAND = 16;
+
+/** Pages that were met before: a bit each, in parts as they are touched. */
+export class MetPages {
+	readonly #parts = new Map<number, Uint8Array>();
+	readonly #numbers = new Float64Array(AT_HAND).fill(-1);
+	readonly #atHand: Uint8Array[] = Array.from({ length: AT_HAND }, () => new Uint8Array(0));
+
+	/** Whether a page was met; from now on it is. */
+	meets(page: number): boolean {
+		const number = page < 2 ** 31 ? page >>> PART_SHIFT : Math.floor(page / PART_PAGES);
+		const slot = number & (AT_HAND - 1);
+		if (this.#numbers[slot] !== number) this.#fetch(number, slot);
+		const part = this.#atHand[slot];
+		const at = page & (PART_PAGES - 1);
+		const bit = 1 << (at & 7);
+		const bits = part[at >>> 3];
+		if ((bits & bit) !== 0) return true;
+		part[at >>> 3] = bits | bit;
+		return false;
+	}
+
+	#fetch(number: number, slot: number): void {
+		let part = this.#parts.get(number);
+		if (part === undefined) {
+			part = new Uint8Array(PART_PAGES / 8);
+			this.#parts.set(number, part);
+		}
+		this.#numbers[slot] = number;
+		this.#atHand[slot] = part;
+	}
+}
+
 export class TouchedPages {
 	/** Page by number. */
 	#pages = new Float64Array(1 << 10);
