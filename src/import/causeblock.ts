@@ -21,6 +21,7 @@ export class CauseBlocks {
 	readonly #sink: BlockSink;
 	readonly #agents = new AgentTable();
 	readonly #op = new Uint32Array(CAUSES_PER_BLOCK);
+	readonly #bytes = new Uint8Array(CAUSES_PER_BLOCK);
 	readonly #page = new Uint32Array(CAUSES_PER_BLOCK);
 	readonly #offset = new Uint16Array(CAUSES_PER_BLOCK);
 	readonly #ns = new Float64Array(CAUSES_PER_BLOCK);
@@ -79,7 +80,7 @@ export class CauseBlocks {
 		const wide = this.#op.subarray(0, events);
 		this.#sink.block({
 			agents: this.#agents.entries,
-			op: this.#agents.entries.length <= BYTE_AGENTS ? bytesOf(wide) : wide,
+			op: this.#agents.entries.length <= BYTE_AGENTS ? this.#narrowed(events) : wide,
 			page: this.#page.subarray(0, events),
 			offset: this.#offset.subarray(0, events),
 			...(this.#timed ? { ns: this.#ns.subarray(0, events) } : {}),
@@ -91,10 +92,11 @@ export class CauseBlocks {
 		this.#agents.clear();
 		for (const known of this.#known) known.agent = null;
 	}
-}
 
-function bytesOf(wide: Uint32Array): Uint8Array {
-	const bytes = new Uint8Array(wide.length);
-	for (let at = 0; at < wide.length; at++) bytes[at] = wide[at];
-	return bytes;
+	#narrowed(events: number): Uint8Array {
+		const wide = this.#op;
+		const bytes = this.#bytes;
+		for (let at = 0; at < events; at++) bytes[at] = wide[at];
+		return bytes.subarray(0, events);
+	}
 }

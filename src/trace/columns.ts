@@ -94,7 +94,8 @@ function checkStrings(strings: readonly string[]): void {
 
 /** Counts the records by kind and holds the arguments against the operations. */
 function encodeArguments(operations: number, argument: ArrayLike<number>, strings: number, tally: Tally): Uint8Array {
-	const column = new VarintBuffer(argument.length + 16);
+	const column = ARGUMENTS;
+	column.clear();
 	let at = 0;
 	for (let index = 0; index < operations; index++) {
 		const code = argument[at];
@@ -154,8 +155,14 @@ export function buildFromColumns(columns: CauseColumns, encoding: PageEncoding):
 	return { payload: mmreplay.EventBlock.encode(message).finish(), events, firstNs: ns?.[0] ?? 0, tally };
 }
 
+/** Columns of the block that is being built: it copies them, so that the next one can have their memory. */
+const OFFSETS = new VarintBuffer();
+const TIMES = new VarintBuffer();
+const ARGUMENTS = new VarintBuffer();
+
 function offsetBytes(offset: Uint16Array): Uint8Array {
-	const column = new VarintBuffer(offset.length * 2);
+	const column = OFFSETS;
+	column.clear();
 	for (const value of offset) {
 		if (value !== NO_OFFSET) checkOffset(value);
 		column.unsigned(value);
@@ -164,7 +171,8 @@ function offsetBytes(offset: Uint16Array): Uint8Array {
 }
 
 function timeBytes(ns: Float64Array, tally: Tally): Uint8Array {
-	const column = new VarintBuffer(ns.length * 2);
+	const column = TIMES;
+	column.clear();
 	let before = ns[0];
 	for (const value of ns) {
 		checkTime(value);
