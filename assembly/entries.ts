@@ -19,7 +19,7 @@ import {
 	ZERO_PAGE,
 } from "./frames";
 import { Kind } from "./generated/constants";
-import { isHuge, splitFirst, splitRange } from "./huge";
+import { isHuge, isHugeZero, splitFirst, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, NODE_ENTRIES, PteBit, PteEntry } from "./layout";
 import { Operation, rememberedPlace, rememberPlace } from "./operation";
 import { findRecord, leafEnd, leafOf, makeRecord, nextPresent, recordIn } from "./pagetable";
@@ -168,6 +168,7 @@ function isMovablePte(pte: u32): bool {
 export function splitPartial(mm: Mm, page: u64, pages: u64, wholeToo: bool): void {
 	const last = rangeEnd(page, pages);
 	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
+		if (isHugeZero(mm, at)) continue;
 		if (wholeToo || blockOf(at) < page || blockOf(at) + NODE_ENTRIES > last) splitFirst(mm, at);
 	}
 }
@@ -176,7 +177,7 @@ export function splitPartial(mm: Mm, page: u64, pages: u64, wholeToo: bool): voi
 function takes(op: Operation, page: u64, pte: u32, huge: bool, first: u32): bool {
 	const kind = op.kind;
 	if (kind == Kind.reclaim) return isMovablePte(pte);
-	if (kind == Kind.migrate) return huge ? isMapped(pte) : isMovablePte(pte);
+	if (kind == Kind.migrate) return huge && !isHugeZero(op.mm, page) ? isMapped(pte) : isMovablePte(pte);
 	if ((pte & Bit.present) == 0) return false;
 	if (huge && (first & Bit.present) != 0 && isFile(frameOf(first))) return inSharedVma(op.mm, page);
 	if (huge) return (first & Bit.present) != 0 && frameOf(first) != ZERO_PAGE;
@@ -192,7 +193,8 @@ export function decideEntries(op: Operation): bool {
 	let found = false;
 	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
-		if (op.kind != Kind.reclaim && isHuge(mm, at) && (blockOf(at) < op.page || blockOf(at) + NODE_ENTRIES > last)) splitRange(mm, at, next);
+		if (op.kind != Kind.reclaim && isHuge(mm, at) && !isHugeZero(mm, at) && (blockOf(at) < op.page || blockOf(at) + NODE_ENTRIES > last))
+			splitRange(mm, at, next);
 		const huge = isHuge(mm, at);
 		const first = pteOf(mm, blockOf(at));
 		for (; at < next; at++) if (takes(op, at, pteOf(mm, at), huge, first)) found = true;
@@ -200,11 +202,17 @@ export function decideEntries(op: Operation): bool {
 	return found;
 }
 
+function splitUnlessZero(mm: Mm, page: u64, last: u64): void {
+	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
+		if (!isHugeZero(mm, at)) splitRange(mm, at, at + 1);
+	}
+}
+
 /** PTEs become entries. */
 export function applyEntries(op: Operation): void {
 	const mm = op.mm;
 	const last = rangeEnd(op.page, op.pages);
-	if (op.kind == Kind.reclaim) splitRange(mm, op.page, last);
+	if (op.kind == Kind.reclaim) splitUnlessZero(mm, op.page, last);
 	op.placeCount = 0;
 	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);

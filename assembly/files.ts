@@ -1,16 +1,19 @@
 // Mappings of files (kernel.md 1.2, 1.3, 1.10): what a fault finds where nothing is present, and the page cache. A page of a file is a place like one in
 // swap (swap.ts), of which the file itself is the user that never goes; the page cache has a reference of its own on the frame.
 import { rangeEnd, shareWith } from "./change";
+import { countAll } from "./counters";
 import { allocate, clearBit, FrameBit, isFile, map, noteSharedWritable, setBit } from "./frames";
-import { VmaKind } from "./generated/constants";
-import { PteBit } from "./layout";
-import { makeRecord } from "./pagetable";
-import { frameOf, pteOf, setPte, writingAllowed } from "./primary";
+import { Counter, VmaKind } from "./generated/constants";
+import { flushThreads } from "./host";
+import { splitRange } from "./huge";
+import { Bit, PteBit } from "./layout";
+import { findRecord, leafEnd, makeRecord, nextPresent } from "./pagetable";
+import { clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
 import { unmapRange } from "./sites";
 import { swapPage } from "./swap";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { addVma, inSharedVma, isSharedKind, removeVmas, Vma } from "./vmas";
-import { Mm } from "./world";
+import { addVma, inSharedVma, isSharedKind, nextVma, removeVmas, Vma } from "./vmas";
+import { exists, Mm } from "./world";
 
 /** Places by file << 40 | page. */
 const pages = changetype<Table>(memory.data(<i32>TABLE_BYTES));
@@ -60,6 +63,37 @@ export function mapFilePage(mm: Mm, vma: Vma, page: u64, write: bool): void {
 		shareWith(copy, source);
 		setPte(mm, page, copy, true);
 	} else setPte(mm, page, source, false);
+}
+
+/**
+ * populate_range: zap_pte flushes each page that is there, and leaves a PTE that says where in the file its page is now (1.18). Only what is shared can be
+ * mapped so.
+ */
+export function remapFilePages(mm: Mm, page: u64, end: u64, offset: u64): void {
+	for (let vma = nextVma(mm, page); exists(vma) && vma.first < end; ) {
+		const first = max<u64>(vma.first, page);
+		const last = min<u64>(vma.end, end);
+		if (isSharedKind(vma.kind)) {
+			splitRange(mm, first, last);
+			zapEach(mm, first, last);
+			addVma(mm, first, last, vma.kind, vma.file, offset + (first - page));
+		}
+		vma = nextVma(mm, last);
+	}
+}
+
+function zapEach(mm: Mm, page: u64, end: u64): void {
+	for (let at = nextPresent(mm.ptes, page, end); at < end; at = nextPresent(mm.ptes, at, end)) {
+		const next = leafEnd(at, end);
+		for (; at < next; at++) {
+			const word = findRecord(mm.ptes, at);
+			if ((load<u32>(word) & Bit.present) != 0) {
+				countAll(Counter.flush_primaryTlb);
+				flushThreads(mm, at, 1);
+			}
+			clearPteAt(word);
+		}
+	}
 }
 
 /** Whether a write to a read-only PTE is a wp_page_shared: the page is the file's own, and stays (1.2). */

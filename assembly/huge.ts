@@ -1,6 +1,7 @@
 // Huge mappings (kernel.md 1.15, 3.4, 3.6): a PMD that maps 512 pages, noted in the header of its leaf, and the 2 MiB leaf that KVM makes of it.
 import { count } from "./counters";
 import { faultIn, faultInRange } from "./entries";
+import { ZERO_PAGE } from "./frames";
 import { Cause, Counter, Kind } from "./generated/constants";
 import { dropFromVcpus, flushGuest, flushGuestRange, flushVcpus, NO_SITE } from "./guestflush";
 import { legacyMmu } from "./kvmhost";
@@ -8,7 +9,7 @@ import { Bit, FRAME_MASK, NO_PAGE, NODE_ENTRIES } from "./layout";
 import { openOperation, wholeOperation } from "./operation";
 import { noteChangedPage } from "./oracle";
 import { findRecord, leafEnd, leafOf, nextPresent, Root, recordIn } from "./pagetable";
-import { populateFresh, pteOf } from "./primary";
+import { frameOf, populateFresh, pteOf } from "./primary";
 import { hugeStart, isReadOnly } from "./slots";
 import { addLeafTable, handOver, hasLeafTable, isHugeLeaf, makeHugeLeaf, makeSpte, zapHugeLeaf } from "./spte";
 import { begin, closeOperation, commit, end } from "./steps";
@@ -25,6 +26,12 @@ function firstOf(page: u64): u64 {
 export function isHuge(mm: Mm, page: u64): bool {
 	const leaf = leafOf(mm.ptes, page);
 	return leaf != 0 && load<u32>(leaf) != 0;
+}
+
+/** The huge zero page, which no rmap walk finds (1.15). */
+export function isHugeZero(mm: Mm, page: u64): bool {
+	const first = pteOf(mm, firstOf(page));
+	return isHuge(mm, page) && (first & Bit.present) != 0 && frameOf(first) == ZERO_PAGE;
 }
 
 /** The 512 pages around `page`, all of them there, are mapped by one PMD from now on. */

@@ -19,7 +19,7 @@ export class Operation {
 	kpage: u32;
 	/** fork: the id of the child's mm. */
 	child: u32;
-	/** mremap: the hva page that the range moves to. */
+	/** mremap: the hva page that the range moves to; remap_file_pages: the page of the file. */
 	to: u64;
 	/** zap: the VMA goes too. */
 	unmaps: bool;

@@ -122,6 +122,7 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 			else if (code == Code.ksmPromote || code == Code.ksmReplace) valid = ksmPage(agent, page, at);
 			else if (code == Code.migrateRestore) restoreRange(mmOf(agent.mmId), page, argument(0), (argument(1) & OpFlag.failed) != 0);
 			else if (code == Code.pin) pinPage(mmOf(agent.mmId), page, argument(0));
+			else if (code == Code.remapFilePages && argument(4) >= MAX_FILE_PAGES) valid = refuse(Failure.file, argument(4), at);
 			else if (code == Code.mremap && isBeyond(argument(4), argument(2))) valid = refuse(Failure.pageLimit, argument(4), at);
 			else bracket(agent, page);
 	}
@@ -159,7 +160,7 @@ function fault(agent: Agent, gfn: u64): void {
 	if (point != Point.begin) faultEnd(vcpu, addressSpace, gfn, kind, flags);
 }
 
-/** State 0: no PTE, 1: a private writable page each, 2: the zero page, 3: as 1, by huge mappings where they fit. No kernel event. */
+/** State 0: no PTE, 1: a private writable page each, 2: the zero page, 3: as 1, 4: as 2, by huge mappings where they fit. No kernel event. */
 function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	const last = rangeEnd(page, pages);
 	splitRange(mm, page, last);
@@ -168,10 +169,10 @@ function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	else {
 		for (let at = page; at < last; at++) {
 			const pte = pteOf(mm, at);
-			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) populatePage(mm, at, state != 2);
+			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) populatePage(mm, at, (state & 1) != 0);
 		}
 	}
-	if (state == 3) {
+	if (state >= 3) {
 		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) makeHuge(mm, at);
 	}
 	comparePages(mm, page, pages);

@@ -134,6 +134,6 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	if (kind == Kind.ksmReplace) op.kpage = <u32>argument(3);
 	if (kind == Kind.fork) op.child = <u32>argument(4);
 	if (kind == Kind.zap) op.unmaps = argument(3) == NotifyEvent.unmap;
-	if (kind == Kind.mremap) op.to = argument(4);
+	if (kind == Kind.mremap || kind == Kind.remapFilePages) op.to = argument(4);
 	return op;
 }

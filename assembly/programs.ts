@@ -65,6 +65,12 @@ export function having(lists: usize, op: Operation): u32 {
 	return load<u32>(lists + ((<usize>op.kind) << 2));
 }
 
+/** The step at which a list takes the page-table lock; 0 where it does not. */
+export function lockIn(list: usize): usize {
+	for (let step = list; load<u8>(step) != 0; step += 2) if (load<u8>(step) == StepCode.lock) return step;
+	return 0;
+}
+
 // @ts-ignore: decorator
 @inline
 export function program(strategy: u32, kind: u32): usize {

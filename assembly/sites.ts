@@ -2,16 +2,17 @@
 import { newMapping, rangeEnd, shareWith } from "./change";
 import { countAll } from "./counters";
 import { applyEntries, decideEntries, faultIn, faultInRange, finishReclaim, isMapped } from "./entries";
+import { remapFilePages } from "./files";
 import { allocate, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
-import { isHuge, makeHuge, splitFirst } from "./huge";
+import { isHuge, makeHuge, splitEdges, splitFirst } from "./huge";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit } from "./layout";
 import { Operation, wholeOperation } from "./operation";
 import { comparePages } from "./oracle";
 import { leafEnd, leafOf, makeRecord, nextPresent, recordIn, setVmaReadOnly } from "./pagetable";
 import { frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { begin, commit, end } from "./steps";
-import { anyVmaIn, moveVmas, vmaAt } from "./vmas";
+import { anySharedVmaIn, anyVmaIn, moveVmas, vmaAt } from "./vmas";
 import { exists, Mm } from "./world";
 
 /** Which steps under the lock run: those of a change, the flush of one that is put back, or set-pte alone where nothing was mapped. */
@@ -43,6 +44,9 @@ export function decideSite(op: Operation): Extent {
 			return copiesHuge(mm, op.page) ? Extent.all : Extent.none;
 		case Kind.mremap:
 			return op.pages != 0 && isApart(op.page, op.pages, op.to) && !anyIn(mm, op.to, op.to + op.pages) ? Extent.all : Extent.none;
+		case Kind.remapFilePages:
+			splitEdges(mm, op.page, rangeEnd(op.page, op.pages));
+			return anySharedVmaIn(mm, op.page, rangeEnd(op.page, op.pages)) ? Extent.all : Extent.none;
 		case Kind.thpCollapse:
 			return collapses(op) ? Extent.all : Extent.none;
 		case Kind.reclaim:
@@ -111,6 +115,7 @@ function collapses(op: Operation): bool {
 export function applySite(op: Operation): void {
 	if (op.kind == Kind.hugeCow) copyPages(op.mm, blockOf(op.page));
 	else if (op.kind == Kind.mremap) moveRange(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
+	else if (op.kind == Kind.remapFilePages) remapFilePages(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
 	else if (op.kind == Kind.reclaim || op.kind == Kind.migrate || op.kind == Kind.numaHint) applyEntries(op);
 }
 

@@ -14,7 +14,7 @@ import { Bit, NODE_ENTRIES } from "./layout";
 import { mirrorOf, Operation, operationBytes, rememberHits, rememberMirrors } from "./operation";
 import { canReuseFrames, compareCollected, comparePages, settleOperation } from "./oracle";
 import { pteOf } from "./primary";
-import { flushing, having, keeping, program, reusing, setting, telling } from "./programs";
+import { flushing, having, keeping, lockIn, program, reusing, setting, telling } from "./programs";
 import { Extent, finishSite } from "./sites";
 import { collect, hitAt, hitCount, runAt } from "./slots";
 import { countPresent } from "./spte";
@@ -55,7 +55,9 @@ export function begin(op: Operation): void {
 		for (let run: u32 = 0; run < hit.runs; run++) countPresent(hit.vm, runAt(hit.firstRun + run), site);
 	}
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+		const list = program(strategy, op.kind);
+		for (let step = list; load<u8>(step) != 0; step += 2) {
+			if (load<u8>(step) == StepCode.invalidateRange && step < lockIn(list)) invalidateRange(op, strategy);
 			if (load<u8>(step) != StepCode.rangeStart || !hasNotifiers(op)) continue;
 			count(strategy, Counter.notifier_rangeStart);
 			for (let at: u32 = 0; at < op.mirrorCount; at++) mirrorStart(mirrorOf(op, at), strategy, op.page, op.pages);
@@ -119,7 +121,8 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
 		let unlocked = false;
 		let part: u32 = Part.first;
-		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+		const list = program(strategy, op.kind);
+		for (let step = list; load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
 			if (code == StepCode.unlock) unlocked = true;
 			if (code == StepCode.clearFlush && isFirst && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
@@ -132,7 +135,7 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 			else if (code == StepCode.bumpSeq) bumpSeq(op, strategy);
 			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
 			// Before the unlock it is invalidate_page (1.0).
-			else if (code == StepCode.invalidateRange && !unlocked) invalidateRange(op, strategy);
+			else if (code == StepCode.invalidateRange && !unlocked && step > lockIn(list)) invalidateRange(op, strategy);
 			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) checkVisible(strategy);
 		}
 	}

@@ -58,6 +58,19 @@ export function anyVmaIn(mm: Mm, page: u64, end: u64): bool {
 	return false;
 }
 
+export function anySharedVmaIn(mm: Mm, page: u64, end: u64): bool {
+	for (let vma = mm.firstVma; exists(vma) && vma.first < end; vma = vma.next)
+		if (vma.end > page && page < end && isSharedKind(vma.kind)) return true;
+	return false;
+}
+
+/** The first VMA with a page at or after `page`; address 0: there is none. */
+export function nextVma(mm: Mm, page: u64): Vma {
+	let vma = mm.firstVma;
+	while (exists(vma) && vma.end <= page) vma = vma.next;
+	return vma;
+}
+
 /** Whether a fork copies nothing of a range: then it has no bracket either, and the child merely has the VMAs. */
 export function copiesNothing(mm: Mm, page: u64, end: u64): bool {
 	let at = page;

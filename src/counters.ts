@@ -24,6 +24,7 @@ export const SITES = [
 	"reclaim",
 	"migrate",
 	"numaHint",
+	"remapFilePages",
 	"memslot",
 	"age",
 	"dirtyLog",

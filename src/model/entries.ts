@@ -1,6 +1,6 @@
 // PTEs that are not present and not none: swap entries, migration entries, and those that NUMA hinting made inaccessible (kernel.md 1.10, 1.11, 1.13).
 import { type Frame, isFile, type SwapSlot } from "./frames.js";
-import { splitFirst } from "./huge.js";
+import { isHugeZero, splitFirst } from "./huge.js";
 import { type Entry, HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import type { World } from "./world.js";
@@ -94,7 +94,8 @@ const unlessNone = (pages: readonly number[], apply: () => void, finish?: () => 
 
 /** Huge mappings that a range does not cover whole, or that the operation cannot take whole, are split before its bracket. */
 function splitPartial(world: World, mm: Mm, page: number, pages: number, wholeToo: boolean): void {
-	for (const at of mm.hugeIn(page, pages)) if (wholeToo || at < page || at + HUGE_PAGES > page + pages) splitFirst(world, mm, at);
+	for (const at of mm.hugeIn(page, pages))
+		if (!isHugeZero(mm, at) && (wholeToo || at < page || at + HUGE_PAGES > page + pages)) splitFirst(world, mm, at);
 }
 
 /** try_to_unmap (1.11): swap entries, or nothing where a file has the page; what nobody maps any more is freed after the range end. */
@@ -104,7 +105,7 @@ export function reclaim(world: World, mm: Mm, page: number, pages: number): Oper
 		const found = mm.mapped(page, pages).filter((at) => movable(mm, at) !== undefined);
 		const unmapped = new Set<SwapSlot>();
 		const apply = (): void => {
-			mm.split(page, pages);
+			for (const at of mm.hugeIn(page, pages)) if (!isHugeZero(mm, at)) mm.split(at, HUGE_PAGES);
 			for (const at of found) {
 				const pte = movable(mm, at);
 				if (pte === undefined) continue;
@@ -135,7 +136,9 @@ export function migrate(world: World, mm: Mm, page: number, pages: number): Oper
 	splitPartial(world, mm, page, pages, false);
 	return openOperation("migrate", mm, page, pages, () => {
 		splitSilently(mm, page, pages);
-		const found = mm.mapped(page, pages).filter((at) => (mm.isHuge(at) ? mappedPte(mm, at) : movable(mm, at)) !== undefined);
+		const found = mm
+			.mapped(page, pages)
+			.filter((at) => (mm.isHuge(at) && !isHugeZero(mm, at) ? mappedPte(mm, at) : movable(mm, at)) !== undefined);
 		return unlessNone(found, () => {
 			for (const at of found) {
 				const pte = mappedPte(mm, at);
@@ -166,7 +169,8 @@ export function numaHint(world: World, mm: Mm, page: number, pages: number): Ope
 
 /** What became huge since the bracket began and is not covered whole. */
 function splitSilently(mm: Mm, page: number, pages: number): void {
-	for (const at of mm.hugeIn(page, pages)) if (at < page || at + HUGE_PAGES > page + pages) mm.split(at, HUGE_PAGES);
+	for (const at of mm.hugeIn(page, pages))
+		if (!isHugeZero(mm, at) && (at < page || at + HUGE_PAGES > page + pages)) mm.split(at, HUGE_PAGES);
 }
 
 /** copy_nonpresent_pte, and copy_present_pte on what NUMA hinting hides: nothing of it is exclusive or writable after a fork (1.9). */

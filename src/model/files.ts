@@ -1,7 +1,9 @@
 // Mappings of files (kernel.md 1.2, 1.3, 1.10): what a fault finds where nothing is present. The page cache has a reference of its own on each page.
 import { VmaKind } from "../trace/kinds.js";
 import { isFile } from "./frames.js";
+import { splitEdges } from "./huge.js";
 import type { Mm, Pte } from "./mm.js";
+import type { PrimaryChange } from "./operation.js";
 import { runWhole, zapOperation } from "./sites.js";
 import { isSharedKind, type Vma } from "./vmas.js";
 import type { World } from "./world.js";
@@ -25,6 +27,24 @@ export function mapFilePage(world: World, mm: Mm, vma: Vma, page: number, write:
 		pte.dirty = pte.writable && write;
 	} else if (write && allowed) mm.set(page, world.frames.allocate(source), true);
 	else mm.set(page, source, false);
+}
+
+/**
+ * populate_range: zap_pte flushes each page that is there, and leaves a PTE that says where in the file its page is now (1.18). Only what is shared can be
+ * mapped so.
+ */
+export function remapFilePages(world: World, mm: Mm, page: number, pages: number, offset: number): PrimaryChange {
+	splitEdges(world, mm, page, pages);
+	const apply = (): void => {
+		for (const vma of mm.vmas.within(page, pages).filter(({ kind }) => isSharedKind(kind))) {
+			for (const at of mm.mapped(vma.first, vma.end - vma.first)) {
+				if (mm.get(at) !== undefined) world.flushPrimary(mm.id, at, 1);
+				mm.clear(at);
+			}
+			mm.vmas.add({ ...vma, offset: offset + (vma.first - page) });
+		}
+	};
+	return { changes: mm.vmas.within(page, pages).some(({ kind }) => isSharedKind(kind)), frame: null, writable: false, apply };
 }
 
 /** Whether a write to a read-only PTE is a wp_page_shared: the page is the file's own, and stays (1.2). */

@@ -29,6 +29,9 @@ function filePages(mm: Mm, first: number): number[] {
 	});
 }
 
+/** The huge zero page, which no rmap walk finds (1.15). */
+export const isHugeZero = (mm: Mm, page: number): boolean => mm.isHuge(page) && mm.get(firstOf(page))?.frame.zero === true;
+
 /** What works on one page of a huge mapping splits it first, in a bracket of its own; nothing to do where the trace has the split. */
 export function splitFirst(world: World, mm: Mm, page: number): void {
 	if (!mm.isHuge(page)) return;

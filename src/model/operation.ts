@@ -92,6 +92,7 @@ const SITE_OF: Readonly<Record<OperationKind, Site>> = {
 	reclaim: "reclaim",
 	migrate: "migrate",
 	"numa-hint": "numaHint",
+	"remap-file-pages": "remapFilePages",
 };
 
 const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
@@ -114,6 +115,7 @@ const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	reclaim: "notifier",
 	migrate: "notifier",
 	"numa-hint": "notifier",
+	"remap-file-pages": "notifier",
 };
 
 export function openOperation(

@@ -156,6 +156,7 @@ export class ReferenceModel {
 			case "reclaim":
 			case "migrate":
 			case "numaHint":
+			case "remapFilePages":
 				this.#bracket(record, args);
 				return;
 			case "migrateRestore":
@@ -191,12 +192,12 @@ export class ReferenceModel {
 			mm.split(at, 1);
 			// A device has had it faulted in already.
 			if (isPinned(mm.get(at)?.frame)) continue;
-			if (state > 0 && state <= 3 && mm.vmas.at(at) !== undefined) populateFresh(this.world, mm, at, state !== 2);
+			if (state > 0 && mm.vmas.at(at) !== undefined) populateFresh(this.world, mm, at, state === 1 || state === 3);
 			else if (state === 1 || state === 3) mm.set(at, this.world.frames.allocate(), true);
-			else if (state === 2) mm.set(at, this.world.frames.zeroPage, false);
+			else if (state === 2 || state === 4) mm.set(at, this.world.frames.zeroPage, false);
 			else mm.clear(at);
 		}
-		if (state !== 3) return;
+		if (state < 3) return;
 		for (let at = page + ((HUGE_PAGES - (page % HUGE_PAGES)) % HUGE_PAGES); at + HUGE_PAGES <= page + pages; at += HUGE_PAGES)
 			mm.makeHuge(at);
 	}

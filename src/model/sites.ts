@@ -2,6 +2,7 @@
 import type { OperationArgs } from "../trace/arguments.js";
 import { OpFlag } from "../trace/kinds.js";
 import { faultIn, mappedPte, migrate, numaHint, reclaim } from "./entries.js";
+import { remapFilePages } from "./files.js";
 import { collapseChange, copyHuge, splitEdges, splitFirst } from "./huge.js";
 import { isMovable, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
@@ -116,6 +117,8 @@ export function siteOperation(world: World, name: string, mm: Mm, page: number, 
 			return migrate(world, mm, page, pages);
 		case "numaHint":
 			return numaHint(world, mm, page, pages);
+		case "remapFilePages":
+			return openOperation("remap-file-pages", mm, page, pages, () => remapFilePages(world, mm, page, pages, args.get("offset")));
 		case "thpCollapse":
 			return openOperation("thp-collapse", mm, page, pages, () => UNCHANGED);
 		case "thpCollapsed":

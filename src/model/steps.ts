@@ -1,6 +1,6 @@
 // What each step of an operation does (kernel.md 1.3 to 1.14, 3.2, 3.4, 10.1). One operation is open from its begin to its end; a step list is cut
 // at the page-table lock: up to range-start is the begin, lock to unlock the commit, range-end and later the end.
-import { isUnlockedAt, type Step } from "../strategies/steps.js";
+import { isUnlockedAt, isUnlockedYet, type Step } from "../strategies/steps.js";
 import { hasNotifiers, hitVms, invalidateRange, presentSptes, rangeStart } from "./bracket.js";
 import { addressed, changePte } from "./changepte.js";
 import { lacksChangePte, mirrorsEnd, tellDeviceTlbs, tellMissing } from "./devices.js";
@@ -31,9 +31,11 @@ const PART: Readonly<Record<Step["step"], Part>> = {
 	"invalidate-range": "end",
 };
 
-/** An invalidate-range before the unlock is invalidate_page (1.0); an invalidate-missing there is told under the lock (2.6.32 to 3.6). */
-const partOf = (steps: readonly Step[], at: number, { step }: Step): Part =>
-	(step === "invalidate-range" || step === "invalidate-missing") && !isUnlockedAt(steps, at) ? "commit" : PART[step];
+/** An invalidate-range before the lock is of the begin; before the unlock it is invalidate_page (1.0); an invalidate-missing there is told under the lock (2.6.32 to 3.6). */
+const partOf = (steps: readonly Step[], at: number, { step }: Step): Part => {
+	if (step === "invalidate-range" && isUnlockedYet(steps, at)) return "begin";
+	return (step === "invalidate-range" || step === "invalidate-missing") && !isUnlockedAt(steps, at) ? "commit" : PART[step];
+};
 
 const stepsOf = (world: World, operation: Operation, part: Part): Step[] => {
 	const steps = world.options.strategy.operations[operation.kind];
@@ -45,7 +47,10 @@ export function beginOperation(world: World, operation: Operation): void {
 	world.countSite(operation.site, "count");
 	const present = presentSptes(world, operation.mm, operation.page, operation.pages);
 	world.countSite(operation.site, "sptePresent", present);
-	for (const step of stepsOf(world, operation, "begin")) if (step.step === "range-start") rangeStart(world, operation, step.kvm !== false);
+	for (const step of stepsOf(world, operation, "begin")) {
+		if (step.step === "range-start") rangeStart(world, operation, step.kvm !== false);
+		else if (step.step === "invalidate-range") invalidateRange(world, operation);
+	}
 }
 
 /** lock to unlock: the primary change, and what change_pte does under the lock. Of a commit that was cut behind its set-pte: the rest. */

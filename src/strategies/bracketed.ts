@@ -35,6 +35,8 @@ const neverEligible: Readonly<Record<Exclude<OperationKind, Eligible>, readonly 
 	reclaim: range,
 	migrate: range,
 	"numa-hint": downgrade,
+	// zap_pte flushes page by page (1.18).
+	"remap-file-pages": range.filter(({ step }) => step !== "clear-flush"),
 };
 /** From 6.6 on every flush of the primary TLB tells the device TLBs too. */
 const neverEligibleArchFlush: typeof neverEligible = {
@@ -153,6 +155,8 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		reclaim: late,
 		migrate: late,
 		"numa-hint": late,
+		// The range was told before populate_range, and nothing kept it from coming back (2.1, litmus e).
+		"remap-file-pages": plain("invalidate-range", "lock", "set-pte", "unlock", "free-old"),
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),

@@ -22,6 +22,7 @@ export const OPERATION_KINDS = [
 	"reclaim",
 	"migrate",
 	"numa-hint",
+	"remap-file-pages",
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
@@ -41,8 +42,8 @@ export const KINDS_OF_RECORDS = { thpCollapsed: "thp-collapse" } as const satisf
  * - bump-seq directly after change-pte happens under the same mmu_lock.
  * - invalidate-missing, set-pte-write-protected (instead of set-pte), make-writable: act only where a registered notifier lacks change_pte. A new PTE
  *   that is to be writable is so only after make-writable. Until then a write fault on the page waits, unless reuse is `allowed` (litmus c', n).
- * - invalidate-range: every secondary MMU lets go of the range, with no count and no sequence: the callback of the 2008 draft; before the unlock, with
- *   bump-seq, invalidate_page.
+ * - invalidate-range: every secondary MMU lets go of the range, with no count and no sequence: the callback of the 2008 draft, after the unlock, or before
+ *   the lock where it had nothing else (remap_file_pages, litmus e); under the lock, with bump-seq, invalidate_page.
  */
 export type Step =
 	| { readonly step: "lock" | "recheck" | "clear-flush" | "notify-secondary-tlb" | "set-pte" | "invalidate-missing" }
@@ -79,6 +80,11 @@ export interface Strategy {
 export function isUnlockedAt(steps: readonly Step[], at: number): boolean {
 	const unlock = steps.findIndex(({ step }) => step === "unlock");
 	return unlock >= 0 && at > unlock;
+}
+
+/** Whether step `at` comes before the operation takes the page-table lock. */
+export function isUnlockedYet(steps: readonly Step[], at: number): boolean {
+	return at < steps.findIndex(({ step }) => step === "lock");
 }
 
 /** Codes of the steps on the engine's side of the boundary. */

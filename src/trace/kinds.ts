@@ -96,8 +96,8 @@ export const Operation = {
 	/** A notifier range of which the capture does not say what it did to the PTEs: they stay. */
 	invalidate: { code: 11, args: ["point", "window", "pages", "event"] },
 	/**
-	 * State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings. Where a file is
-	 * mapped: 1 as a write leaves it, 2 as a read does. No kernel event.
+	 * State of PTEs before the capture began. state: 0 none, 1 a private writable page each, 2 the zero page, 3 as 1, by huge mappings, 4 the huge zero page.
+	 * Where a file is mapped: 1 as a write leaves it, 2 as a read does. No kernel event.
 	 */
 	populate: { code: 12, args: ["pages", "state"] },
 	/** KVM_SET_USER_MEMORY_REGION. `page` = first hva page; pages 0 deletes the slot. flags: MemslotFlag. */
@@ -149,6 +149,8 @@ export const Operation = {
 	 * trace says nothing, and after an unmap (a zap with that event), memory is private and anonymous. vma: a VmaKind; 0 needs no file.
 	 */
 	mmap: { code: 32, args: ["pages", "vma", "file", "offset"] },
+	/** remap_file_pages until 3.19 (1.18): the PTEs of a shared mapping go, and its pages are those of the file from `offset` on. */
+	remapFilePages: { code: 33, args: ["point", "window", "pages", "event", "offset"] },
 	/** clear_flush_young, clear_young, test_young of the notifiers (3.5). young: a Young. */
 	age: { code: 45, args: ["pages", "young"] },
 	/** KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG: pages [offset, offset + pages) of a slot were found dirty and are watched again. `page` is 0. */

@@ -27,6 +27,7 @@ const MAXIMA: Readonly<Record<string, number>> = {
 	ksm: 1,
 	young: 2,
 	vma: 3,
+	state: 4,
 };
 
 function shapeOf(name: OperationName): OperationShape {

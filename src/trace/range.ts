@@ -44,6 +44,10 @@ export function rangeFlaw(record: TraceRecord): string | undefined {
 			const known = args.get("file") < MAX_FILES && args.get("offset") < MAX_FILE_PAGES;
 			return beyond ?? (known ? undefined : `page ${args.get("offset")} of file ${args.get("file")} is more than a replay keeps`);
 		}
+		case "remapFilePages":
+			return (
+				beyond ?? (args.get("offset") < MAX_FILE_PAGES ? undefined : `page ${args.get("offset")} of a file is more than a replay keeps`)
+			);
 		case "memslot":
 			return memslotFlaw(record, args);
 		default:

@@ -112,6 +112,12 @@ describe("a block is refused", () => {
 		["with a VMA of no kind", oneRecord({ 7: varints(32, 4, 1, 7, 0, 0) }), "argument vma of operation mmap means nothing"],
 		["with a file beyond what is kept", oneRecord({ 7: varints(32, 4, 1, 1, 2 ** 24, 0) }), "more than a replay keeps"],
 		["with a page of a file beyond what is kept", oneRecord({ 7: varints(32, 4, 1, 1, 0, 2 ** 36) }), "more than a replay keeps"],
+		[
+			"with a page of a file to remap beyond what is kept",
+			oneRecord({ 7: varints(33, 5, 0, 0, 4, 1, 2 ** 36) }),
+			"more than a replay keeps",
+		],
+		["with pages in a state that is none", oneRecord({ 7: varints(12, 2, 4, 5) }), "argument state of operation populate means nothing"],
 		["with a KSM page over 32 bits", oneRecord({ 7: varints(6, 2, 2 ** 32, 0) }), "KSM page"],
 	])("%s", (_, bytes, reason) => {
 		const result = replayed(bytes, "release");

@@ -197,7 +197,10 @@ function files(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 	const huge = fc
 		.tuple(of.mm, fc.constantFrom(0, 0, 512), fc.constantFrom(512, 1024, 1500), vma, fc.nat(1))
 		.map(([agent, page, pages, kind, file]) => operation("mmap", agent, of.block + page, [pages, kind, file, page]));
-	return [map, map, huge];
+	const remap = fc
+		.tuple(of.mm, of.page, point, window, of.pages, event, fc.nat(PAGES))
+		.map(([agent, page, ...args]) => operation("remapFilePages", agent, page, args));
+	return [map, map, huge, remap];
 }
 
 function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
@@ -205,7 +208,7 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 		fc
 			.tuple(of.vm, of.page, fc.nat(2), fc.nat(1), of.gfn, fc.nat(PAGES + 2), flagsOf(MemslotFlag.logDirty, MemslotFlag.readOnly))
 			.map(([agent, page, ...args]) => operation("memslot", agent, page, args)),
-		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(3)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
+		fc.tuple(of.mm, of.page, fc.nat(PAGES), fc.nat(4)).map(([agent, page, ...args]) => operation("populate", agent, page, args)),
 		fc
 			.tuple(of.device, of.page, fc.nat(2), fc.nat(PAGES), fc.constantFrom(0, 1, 3, 64))
 			.map(([agent, page, ...args]) => operation("deviceAttach", agent, page, args)),
@@ -217,8 +220,8 @@ function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 				operation("memslot", agent, of.block + page, [3, as, of.gfnBlock + gfn, pages, flags]),
 			),
 		fc
-			.tuple(of.mm, fc.constantFrom(0, 5, 512), fc.constantFrom(512, 600, 1024))
-			.map(([agent, page, pages]) => operation("populate", agent, of.block + page, [pages, 3])),
+			.tuple(of.mm, fc.constantFrom(0, 5, 512), fc.constantFrom(512, 600, 1024), fc.constantFrom(3, 3, 4))
+			.map(([agent, page, ...args]) => operation("populate", agent, of.block + page, args)),
 		fc
 			.tuple(of.mm, fc.nat(3), fc.nat(2), fc.constantFrom("", "warm", "merge"))
 			.map(([agent, phase, edge, label]) => operation("mark", agent, 0, [phase, edge, 0], label)),

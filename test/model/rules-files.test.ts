@@ -226,3 +226,37 @@ describe("kernel.md 1.11 to 1.15: ranges over file mappings", () => {
 			expect(model.world.mm(0).get(SLOT_PAGE + 64 + page)?.frame).toBe(model.world.mm(9).get(SLOT_PAGE + page)?.frame);
 	});
 });
+
+describe("kernel.md 1.18: remap_file_pages", () => {
+	const remap = (offset: number, pages = 4): TraceRecord => onRange("remapFilePages", 0, pages, NotifyEvent.clear, offset);
+	const whole = [...shared, read(0), write(1), remap(64), read(0), read(1)];
+
+	it("1.18 given pages that are there, when they are remapped, then they are zapped in a bracket, page by page, and other pages of the file are mapped", () => {
+		const counter = replayed("wrapped", whole);
+		expect(["notifier.rangeStart", "notifier.changePte", "flush.primaryTlb", "vmexits", "cowCopies.file"].map(counter)).toEqual([
+			1, 0, 2, 4, 0,
+		]);
+		const model = modelAfter("wrapped", [...whole, maps(VmaKind.sharedFile, 4, child, 64), op("populate", 0, [2, 1], child)]);
+		for (const page of [0, 1]) expect(model.world.mm(0).get(SLOT_PAGE + page)?.frame).toBe(model.world.mm(9).get(SLOT_PAGE + page)?.frame);
+	});
+
+	it("1.18 given a private mapping, then there is nothing that could be remapped", () => {
+		const counter = replayed("wrapped", [...privately, read(), remap(64), read()]);
+		expect(["flush.primaryTlb", "coherence.violations"].map(counter)).toEqual([0, 0]);
+		expect(pte([...privately, read(), remap(64)])?.frame.slot?.file).toBe(true);
+	});
+
+	it("2.1 and 5 (e) given a fault between the callback and populate_range of the 2008 draft, then its SPTE keeps the old page for ever", () => {
+		const points = [Point.begin, Point.commit, Point.end].map((point) => at(point, "remapFilePages", 0, 4, NotifyEvent.clear, 64));
+		const [begin, ...rest] = points;
+		const raced = [...shared, read(), ...(begin === undefined ? [] : [begin]), read(), ...rest, hostWrite(), read(), read()];
+		const counter = replayed("range-after-unlock", raced);
+		expect(counter("coherence.byRule.I-2")).toBeGreaterThanOrEqual(2);
+		expect(counter("vmexits")).toBe(2);
+		expect(each([...ALL, "legacy-2.6.32", "legacy-3.6"], raced, "coherence.violations")).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+	});
+
+	it("2.1 given nobody in between, then the draft's callback suffices", () => {
+		expect(each(["range-after-unlock", "drop"], whole, "coherence.violations")).toEqual([0, 0]);
+	});
+});

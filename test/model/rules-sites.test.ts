@@ -129,6 +129,31 @@ describe("kernel.md 1.15: huge pages", () => {
 		expect([counter("cowCopies.shared"), counter("bySite.thpSplit.count")]).toEqual([2, 1]);
 	});
 
+	it("1.15 given the huge zero page, when the guest reads, then one exit maps 2 MiB, read-only", () => {
+		const counter = replayed("drop", [slot(), filled(0, 512, 4), read(0), read(511)]);
+		expect([counter("vmexits"), counter("spteInstalled")]).toEqual([1, 1]);
+	});
+
+	it("1.15 given the huge zero page, when the guest writes, then it is split to 512 PTEs of the zero page, and one is copied", () => {
+		const records = [slot(), filled(0, 512, 4), read(0), write(0), read(511)];
+		const counter = replayed("drop", records);
+		expect(["cowCopies.zero", "cowCopies.shared", "bySite.thpSplit.count", "notifier.rangeStart"].map(counter)).toEqual([1, 0, 1, 2]);
+		// The copy's own retry, and the page that the split took along; establish-map finds no table where the huge leaf was.
+		expect(each(ALL, records)).toEqual([4, 4, 4, 4, 4, 4]);
+		expect(
+			modelAfter("drop", records)
+				.world.mm(0)
+				.get(SLOT_PAGE + 511)?.frame.zero,
+		).toBe(true);
+	});
+
+	it("1.15 and 1.11 given the huge zero page, then no rmap walk finds it: reclaim, migration and NUMA hinting leave it whole", () => {
+		for (const name of ["reclaim", "migrate", "numaHint"] as const) {
+			const model = modelAfter("drop", [slot(), filled(0, 512, 4), onRange(name, 0, 600)]);
+			expect([model.world.mm(0).isHuge(SLOT_PAGE), model.world.mm(0).entriesIn(SLOT_PAGE, 512).length]).toEqual([true, 0]);
+		}
+	});
+
 	it("1.15 given 512 PTEs, when khugepaged collapses them, then one exit maps the new huge page", () => {
 		const small = [slot(), filled(0, 512), write(0), write(1), write(511)];
 		const records = [...small, onRange("thpCollapsed", 0, 512), write(0), write(1), write(511)];
