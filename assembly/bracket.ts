@@ -89,7 +89,7 @@ function invalidateBegin(vm: Vm, strategy: u32, start: u64, end: u64): void {
 
 /** As the cause of a vmexit, what an operation's zap is. */
 export function causeOfKind(kind: u32): u32 {
-	if (kind == Kind.cow || kind == Kind.unshare || kind == Kind.hugeCow) return Cause.cow;
+	if (kind == Kind.cow || kind == Kind.unshare || kind == Kind.hugeCow || kind == Kind.hugetlbCow) return Cause.cow;
 	if (kind == Kind.thpSplit) return Cause.hugeSplit;
 	return kind == Kind.ksmWriteProtect || kind == Kind.ksmReplace ? Cause.ksm : Cause.notifier;
 }

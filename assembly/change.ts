@@ -16,7 +16,7 @@ import {
 	wordOf,
 	ZERO_PAGE,
 } from "./frames";
-import { Counter, Kind, OpFlag, VmaKind } from "./generated/constants";
+import { Counter, Kind, OpFlag } from "./generated/constants";
 import { emptyThreads } from "./host";
 import { isHuge, makeHuge, splitEdges, splitRange } from "./huge";
 import { Bit, ENTRY_MASK, NODE_ENTRIES, PAGE_LIMIT, PteBit, PteEntry, TlbBit } from "./layout";
@@ -26,7 +26,7 @@ import { leafEnd, leafOf, nextPresent, recordIn, setVmaReadOnly } from "./pageta
 import { canProtect, changePte, clearPteAt, frameOf, isSomething, pteOf, setPte, writingAllowed } from "./primary";
 import { applySite, decideSite, Extent, stripPtes } from "./sites";
 import { stripBit } from "./tlb";
-import { inheritVmas, isLeftOut, isSharedKind, removeVmas, vmaAt } from "./vmas";
+import { inHugetlbVma, inheritVmas, isLeftOut, isSharedKind, isWrittenUnnoticed, removeVmas, vmaAt } from "./vmas";
 import { exists, firstVcpu, Mm, mmOf, strategies, tlbOf } from "./world";
 
 /** The one new PTE of an eligible operation, for change_pte; NO_FRAME if it maps none. */
@@ -54,7 +54,7 @@ export function decide(op: Operation): Extent {
 	newWritable = false;
 	const kind = op.kind;
 	if (kind >= <u32>Kind.thpCollapse) return decideSite(op);
-	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.page, rangeEnd(op.page, op.pages), (op.flags & OpFlag.writable) == 0);
+	if (kind == Kind.protect) setVmaReadOnly(op.mm.ptes, op.first, op.last, (op.flags & OpFlag.writable) == 0);
 	if (kind == Kind.zap) splitEdges(op.mm, op.page, rangeEnd(op.page, op.pages));
 	if (kind == Kind.zap || kind == Kind.protect || kind == Kind.fork || kind == Kind.thpSplit) return Extent.all;
 	if (kind == Kind.invalidate || (op.flags & OpFlag.failed) != 0) return Extent.none;
@@ -150,7 +150,7 @@ export function apply(op: Operation): void {
 
 function applyRange(op: Operation): void {
 	const table = op.mm.ptes;
-	const end = rangeEnd(op.page, op.pages);
+	const end = op.last;
 	if (op.kind == Kind.thpSplit && exists(op.mm.firstVma)) dropFilePages(op.mm, op.page, end);
 	if (op.kind == Kind.thpSplit || op.kind == Kind.zap) splitRange(op.mm, op.page, end);
 	if (op.kind == Kind.thpSplit) return;
@@ -159,7 +159,7 @@ function applyRange(op: Operation): void {
 	if (op.kind == Kind.fork && child != op.mm) splitRange(child, op.page, end);
 	if (op.kind == Kind.fork) inheritVmas(op.mm, op.page, end, child);
 	const mayLeaveOut = op.kind == Kind.fork && exists(op.mm.firstVma);
-	for (let at = nextPresent(table, op.page, end); at < end; at = nextPresent(table, at, end)) {
+	for (let at = nextPresent(table, op.first, end); at < end; at = nextPresent(table, at, end)) {
 		const first = at;
 		const next = leafEnd(at, end);
 		let word = recordIn(table, leafOf(table, at), at);
@@ -205,8 +205,9 @@ function protectPte(mm: Mm, page: u64, at: usize, allowed: bool): void {
 	else if (isFile(frameOf(pte))) {
 		const vma = vmaAt(mm, page);
 		if (!exists(vma) || !isSharedKind(vma.kind)) return;
-		if ((pte & PteBit.dirty) != 0 || vma.kind == VmaKind.sharedMemory) store<u32>(at, pte | Bit.writable);
-	} else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
+		if ((pte & PteBit.dirty) != 0 || isWrittenUnnoticed(vma.kind)) store<u32>(at, pte | Bit.writable);
+	} else if (inHugetlbVma(mm, page)) return;
+	else if ((pte & PteBit.dirty) != 0 && (wordOf(frameOf(pte)) & FrameBit.exclusive) != 0) store<u32>(at, pte | Bit.writable);
 }
 
 /** copy_present_pte: both sides read-only and shared (1.9). */

@@ -3,6 +3,7 @@ import { countAll } from "./counters";
 import { isSharedPage } from "./files";
 import { Counter, Kind } from "./generated/constants";
 import { isHuge, splitFirst } from "./huge";
+import { copyHugetlb, isHugetlbPage } from "./hugetlb";
 import { Bit, NODE_ENTRIES } from "./layout";
 import { wholeOperation } from "./operation";
 import { frameOf, mustCopy, populateFresh, pteOf, reusePage } from "./primary";
@@ -24,6 +25,10 @@ export function breakOrReuse(mm: Mm, page: u64, hint: u32): bool {
 	if (isSharedPage(mm, page) || !mustCopy(frame, hint)) {
 		reuse(mm, page);
 		return false;
+	}
+	if (isHuge(mm, page) && isHugetlbPage(mm, page)) {
+		copyHugetlb(mm, page);
+		return true;
 	}
 	splitFirst(mm, page);
 	if ((pteOf(mm, page) & Bit.present) == 0) {

@@ -20,12 +20,13 @@ import {
 } from "./frames";
 import { Kind } from "./generated/constants";
 import { isHuge, isHugeZero, splitFirst, splitRange } from "./huge";
+import { isHugetlbPage } from "./hugetlb";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, NODE_ENTRIES, PteBit, PteEntry } from "./layout";
 import { Operation, rememberedPlace, rememberPlace } from "./operation";
 import { findRecord, leafEnd, leafOf, makeRecord, nextPresent, recordIn } from "./pagetable";
 import { dropWord, entryOf, frameOf, pteOf, setPte, writingAllowed } from "./primary";
 import { addSwapEntry, cachedCopy, dropUnusedCache, movePlace, placeOf, swapOut, swapPage } from "./swap";
-import { inSharedVma } from "./vmas";
+import { inHugetlbVma, inSharedVma } from "./vmas";
 import { Mm } from "./world";
 
 // @ts-ignore: decorator
@@ -164,21 +165,26 @@ function isMovablePte(pte: u32): bool {
 	return (wordOf(frameOf(pte)) & pinnedOwn) != pinnedOwn;
 }
 
+/** A huge mapping that the operation does not work on: the huge zero page; hugetlb has neither reclaim nor NUMA hinting. */
+function isLeft(mm: Mm, page: u64, kind: u32): bool {
+	return isHugeZero(mm, page) || (kind != Kind.migrate && isHuge(mm, page) && isHugetlbPage(mm, page));
+}
+
 /** Huge mappings that a range does not cover whole, or that the operation cannot take whole, are split before its bracket. */
-export function splitPartial(mm: Mm, page: u64, pages: u64, wholeToo: bool): void {
+export function splitPartial(mm: Mm, page: u64, pages: u64, kind: u32): void {
 	const last = rangeEnd(page, pages);
 	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
-		if (isHugeZero(mm, at)) continue;
-		if (wholeToo || blockOf(at) < page || blockOf(at) + NODE_ENTRIES > last) splitFirst(mm, at);
+		if (isLeft(mm, at, kind)) continue;
+		if (kind == Kind.reclaim || blockOf(at) < page || blockOf(at) + NODE_ENTRIES > last) splitFirst(mm, at);
 	}
 }
 
 /** Whether the operation takes the page of a PTE; `huge`: of one PMD, as its first one goes. */
 function takes(op: Operation, page: u64, pte: u32, huge: bool, first: u32): bool {
 	const kind = op.kind;
-	if (kind == Kind.reclaim) return isMovablePte(pte);
+	if (kind == Kind.reclaim) return !isLeft(op.mm, page, kind) && isMovablePte(pte);
 	if (kind == Kind.migrate) return huge && !isHugeZero(op.mm, page) ? isMapped(pte) : isMovablePte(pte);
-	if ((pte & Bit.present) == 0) return false;
+	if ((pte & Bit.present) == 0 || inHugetlbVma(op.mm, page)) return false;
 	if (huge && (first & Bit.present) != 0 && isFile(frameOf(first))) return inSharedVma(op.mm, page);
 	if (huge) return (first & Bit.present) != 0 && frameOf(first) != ZERO_PAGE;
 	const frame = frameOf(pte);
@@ -189,11 +195,16 @@ function takes(op: Operation, page: u64, pte: u32, huge: bool, first: u32): bool
 /** Whether reclaim, migration or NUMA hinting finds anything in its range; what became huge since the bracket began is split. */
 export function decideEntries(op: Operation): bool {
 	const mm = op.mm;
-	const last = rangeEnd(op.page, op.pages);
+	const last = op.last;
 	let found = false;
-	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
+	for (let at = nextPresent(mm.ptes, op.first, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
-		if (op.kind != Kind.reclaim && isHuge(mm, at) && !isHugeZero(mm, at) && (blockOf(at) < op.page || blockOf(at) + NODE_ENTRIES > last))
+		if (
+			op.kind != Kind.reclaim &&
+			isHuge(mm, at) &&
+			!isLeft(mm, at, op.kind) &&
+			(blockOf(at) < op.first || blockOf(at) + NODE_ENTRIES > last)
+		)
 			splitRange(mm, at, next);
 		const huge = isHuge(mm, at);
 		const first = pteOf(mm, blockOf(at));
@@ -202,19 +213,19 @@ export function decideEntries(op: Operation): bool {
 	return found;
 }
 
-function splitUnlessZero(mm: Mm, page: u64, last: u64): void {
+function splitAll(mm: Mm, page: u64, last: u64): void {
 	for (let at = nextPresent(mm.ptes, page, last); at < last; at = nextPresent(mm.ptes, leafEnd(at, last), last)) {
-		if (!isHugeZero(mm, at)) splitRange(mm, at, at + 1);
+		if (!isLeft(mm, at, Kind.reclaim)) splitRange(mm, at, at + 1);
 	}
 }
 
 /** PTEs become entries. */
 export function applyEntries(op: Operation): void {
 	const mm = op.mm;
-	const last = rangeEnd(op.page, op.pages);
-	if (op.kind == Kind.reclaim) splitUnlessZero(mm, op.page, last);
+	const last = op.last;
+	if (op.kind == Kind.reclaim) splitAll(mm, op.first, last);
 	op.placeCount = 0;
-	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
+	for (let at = nextPresent(mm.ptes, op.first, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
 		const huge = isHuge(mm, at);
 		const first = pteOf(mm, blockOf(at));
@@ -253,8 +264,8 @@ function takePte(op: Operation, word: usize, pte: u32): void {
 /** What nobody maps any more is freed after the range end. */
 export function finishReclaim(op: Operation): void {
 	const mm = op.mm;
-	const last = rangeEnd(op.page, op.pages);
-	for (let at = nextPresent(mm.ptes, op.page, last); at < last; at = nextPresent(mm.ptes, at, last)) {
+	const last = op.last;
+	for (let at = nextPresent(mm.ptes, op.first, last); at < last; at = nextPresent(mm.ptes, at, last)) {
 		const next = leafEnd(at, last);
 		for (; at < next; at++) {
 			const pte = pteOf(mm, at);

@@ -6,13 +6,13 @@ import { allocate, clearBit, FrameBit, isFile, map, noteSharedWritable, setBit }
 import { Counter, VmaKind } from "./generated/constants";
 import { flushThreads } from "./host";
 import { splitRange } from "./huge";
-import { Bit, PteBit } from "./layout";
+import { Bit, NODE_ENTRIES, PteBit } from "./layout";
 import { findRecord, leafEnd, makeRecord, nextPresent } from "./pagetable";
 import { clearPteAt, frameOf, pteOf, setPte, writingAllowed } from "./primary";
 import { unmapRange } from "./sites";
-import { swapPage } from "./swap";
+import { isCached, swapPage } from "./swap";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
-import { addVma, inSharedVma, isSharedKind, nextVma, removeVmas, Vma } from "./vmas";
+import { addVma, inSharedVma, isHugetlb, isSharedKind, isWrittenUnnoticed, nextVma, removeVmas, Vma } from "./vmas";
 import { exists, Mm } from "./world";
 
 /** Places by file << 40 | page. */
@@ -36,13 +36,24 @@ function filePage(file: u32, page: u64): u32 {
 	return swapPage(place);
 }
 
+/** Whether the page cache has a page of a file. */
+export function hasFilePage(file: u32, page: u64): bool {
+	const place = get(pages, ((<u64>file) << 40) | page);
+	return place != 0 && isCached(place);
+}
+
 /** mmap with MAP_FIXED: what was mapped there is unmapped first. */
 export function mapFile(mm: Mm, page: u64, count: u64, kind: u32, file: u32, offset: u64): void {
 	const end = rangeEnd(page, count);
 	unmapRange(mm, page, count);
 	removeVmas(mm, page, end);
 	if (kind == VmaKind.anonymous) return;
-	addVma(mm, page, end, kind, file, offset);
+	if (isHugetlb(kind)) {
+		// Pages of 2 MiB, whole ones only.
+		const first = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1);
+		const last = end & ~(<u64>NODE_ENTRIES - 1);
+		addVma(mm, first, last, kind, file, offset + (first - page));
+	} else addVma(mm, page, end, kind, file, offset);
 	// One can write to its pages while others have copies of them.
 	if (isSharedKind(kind)) noteSharedWritable();
 }
@@ -55,7 +66,7 @@ export function mapFilePage(mm: Mm, vma: Vma, page: u64, write: bool): void {
 	const source = filePage(vma.file, vma.offset + (page - vma.first));
 	const allowed = writingAllowed(mm, page);
 	if (isSharedKind(vma.kind)) {
-		setPte(mm, page, source, allowed && (write || vma.kind == VmaKind.sharedMemory));
+		setPte(mm, page, source, allowed && (write || isWrittenUnnoticed(vma.kind)));
 		const at = makeRecord(mm.ptes, page);
 		if (!write) store<u32>(at, load<u32>(at) & ~(<u32>PteBit.dirty));
 	} else if (write && allowed) {

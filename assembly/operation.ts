@@ -1,4 +1,5 @@
 // An operation between its begin and its end, as the step programs (steps.ts) and the sites know it.
+import { rangeEnd } from "./change";
 import { Device, isBracketed } from "./device";
 import { firstDevice } from "./devices";
 import { enlarge, reserve, take } from "./heap";
@@ -11,6 +12,9 @@ import { exists, Mm, strategies, Vcpu, Vm } from "./world";
 export class Operation {
 	page: u64;
 	pages: u64;
+	/** PTEs that the operation changes: [first, last). Fewer than the bracket has where page tables may be shared (hugetlb.ts). */
+	first: u64;
+	last: u64;
 	/** A Kind; also the site of its counters. */
 	kind: u32;
 	/** OpFlag */
@@ -88,6 +92,8 @@ function start(op: Operation, kind: u32, mm: Mm, page: u64, pages: u64): Operati
 	op.mm = mm;
 	op.page = page;
 	op.pages = pages;
+	op.first = page;
+	op.last = rangeEnd(page, pages);
 	op.hitCount = 0;
 	op.unmaps = true;
 	op.placeCount = 0;

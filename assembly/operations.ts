@@ -27,6 +27,7 @@ import {
 } from "./generated/constants";
 import { hostAccess } from "./host";
 import { makeHuge, splitRange } from "./huge";
+import { isHugetlbNone, isHugetlbPage } from "./hugetlb";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT } from "./layout";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots";
 import { canReuseFrames, comparePages } from "./oracle";
@@ -163,17 +164,24 @@ function fault(agent: Agent, gfn: u64): void {
 /** State 0: no PTE, 1: a private writable page each, 2: the zero page, 3: as 1, 4: as 2, by huge mappings where they fit. No kernel event. */
 function populate(mm: Mm, page: u64, pages: u64, state: u32): void {
 	const last = rangeEnd(page, pages);
-	splitRange(mm, page, last);
+	if (state == 0 || !exists(mm.firstVma)) splitRange(mm, page, last);
 	// What is pinned a device has had faulted in already.
 	if (state == 0) clearRange(mm, page, last, true);
 	else {
 		for (let at = page; at < last; at++) {
+			if (isHugetlbPage(mm, at)) {
+				if (isHugetlbNone(mm, at)) populateFresh(mm, at, (state & 1) != 0);
+				continue;
+			}
+			if (exists(mm.firstVma)) splitRange(mm, at, at + 1);
 			const pte = pteOf(mm, at);
 			if ((pte & Bit.present) == 0 || !isPinned(frameOf(pte))) populatePage(mm, at, (state & 1) != 0);
 		}
 	}
 	if (state >= 3) {
-		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) makeHuge(mm, at);
+		for (let at = (page + NODE_ENTRIES - 1) & ~(<u64>NODE_ENTRIES - 1); at + NODE_ENTRIES <= last; at += NODE_ENTRIES) {
+			if (!isHugetlbPage(mm, at)) makeHuge(mm, at);
+		}
 	}
 	comparePages(mm, page, pages);
 	settleFreed(canReuseFrames());

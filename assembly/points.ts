@@ -11,7 +11,9 @@ import { noteOwnCow } from "./flight";
 import { isPinned, lock, UNLOCKED } from "./frames";
 import { Code, Counter, Hint, KIND_OF, Kind, NotifyEvent, OpFlag, Point } from "./generated/constants";
 import { splitFirst } from "./huge";
-import { Bit } from "./layout";
+import { blockOf, widen } from "./hugetlb";
+import { Bit, NODE_ENTRIES } from "./layout";
+import { protectRanges } from "./mprotect";
 import { Operation, openOperation, wholeOperation } from "./operation";
 import { vcpuFor } from "./operations";
 import { checkWriters } from "./oracle";
@@ -35,6 +37,7 @@ export function bracket(agent: Agent, page: u64): void {
 	const window = argument(1);
 	if (point == Point.begin) forget(window);
 	const begins = point == Point.whole || point == Point.begin;
+	if (begins && protectsLazily(mmOf(agent.mmId), page)) return;
 	if (begins && (leavesPinned(mmOf(agent.mmId), page) || forksNothing(mmOf(agent.mmId), page))) return;
 	if (point == Point.whole) {
 		const op = describe(agent, page, true);
@@ -78,6 +81,15 @@ function leavesPinned(mm: Mm, page: u64): bool {
 	return true;
 }
 
+/** mprotect over a VMA: all of it at its first point, in brackets where there is anything. */
+function protectsLazily(mm: Mm, page: u64): bool {
+	if (code != Code.protect || (recordFlags() & (OpFlag.fromPmd | OpFlag.fromPud)) == 0) return false;
+	protectRanges(mm, page, argument(2), recordFlags());
+	resolveAllPending();
+	resolvePendingDevices();
+	return true;
+}
+
 /** is_cow_mapping, vma_needs_copy: a fork leaves out what a fault fills as well, and then has no bracket (kernel.md 1.1, 1.9). */
 function forksNothing(mm: Mm, page: u64): bool {
 	if (code != Code.fork || !exists(mm.firstVma)) return false;
@@ -114,7 +126,8 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 	// Who works on one page of a huge mapping splits it first.
 	if (!givesRange() || code == Code.migrateVma) splitFirst(mm, page);
 	if (code == Code.mremap) prepareMove(mm, page, argument(2), argument(4));
-	if (code == Code.reclaim || code == Code.migrate || code == Code.numaHint) splitPartial(mm, page, argument(2), code == Code.reclaim);
+	if (code == Code.reclaim || code == Code.migrate || code == Code.numaHint)
+		splitPartial(mm, page, argument(2), load<u8>(KIND_OF + <usize>code));
 	const kind: u32 = load<u8>(KIND_OF + <usize>code);
 	if (kind == Kind.ksmWriteProtect) {
 		countAll(Counter.ksmWriteProtects);
@@ -124,8 +137,11 @@ function describe(agent: Agent, page: u64, isWhole: bool): Operation {
 		countAll(Counter.ksmReplaces);
 		if ((recordFlags() & OpFlag.failed) == 0) checkWriters(mm, page);
 	} else if (kind == Kind.cow && (recordFlags() & OpFlag.ownFault) != 0) noteOwnCow(vcpuFor(agent));
-	const pages: u64 = givesRange() ? argument(2) : 1;
-	const op = isWhole ? wholeOperation(kind, mm, page, pages) : openOperation(kind, mm, page, pages);
+	const isHugetlb = kind == Kind.hugetlbCow;
+	const first = isHugetlb ? blockOf(page) : page;
+	const pages: u64 = isHugetlb ? NODE_ENTRIES : givesRange() ? argument(2) : 1;
+	const op = isWhole ? wholeOperation(kind, mm, first, pages) : openOperation(kind, mm, first, pages);
+	if (kind == Kind.protect || kind == Kind.migrate) widen(op);
 	op.flags = recordFlags();
 	if (kind == Kind.cow && (op.flags & OpFlag.ownFault) != 0) {
 		op.own = vcpuFor(agent);

@@ -20,6 +20,7 @@ import {
 	ZERO_PAGE,
 } from "./frames";
 import { Hint } from "./generated/constants";
+import { isHugetlbNone, isHugetlbPage, mapHugetlbPage } from "./hugetlb";
 import { Bit, ENTRY_MASK, FRAME_SHIFT, PteBit, PteEntry } from "./layout";
 import { findRecord, makeRecord, vmaReadOnly } from "./pagetable";
 import { dropSwapEntry } from "./swap";
@@ -109,7 +110,8 @@ export function writingAllowed(mm: Mm, page: u64): bool {
 /** A page of which there is nothing: a write gets a private page, a read the zero page; where a file is mapped: files.ts. */
 export function populateFresh(mm: Mm, page: u64, write: bool): void {
 	const vma = vmaAt(mm, page);
-	if (exists(vma)) mapFilePage(mm, vma, page, write);
+	if (exists(vma) && isHugetlbNone(mm, page)) mapHugetlbPage(mm, vma, page, write);
+	else if (exists(vma)) mapFilePage(mm, vma, page, write);
 	else if (write) setPte(mm, page, allocate(), writingAllowed(mm, page));
 	else setPte(mm, page, ZERO_PAGE, false);
 }
@@ -120,11 +122,11 @@ export function populateNone(mm: Mm, page: u64, write: bool, filled: bool): void
 	else populateFresh(mm, page, write || filled);
 }
 
-/** The PTE after a fault on a page that is not present; 0 where there was nothing: it is populated then, and no more is to be done. */
+/** The PTE after a fault on an entry, or of hugetlb; 0 where there was nothing: it is populated then, and no more is to be done. */
 export function presentAfterFault(mm: Mm, page: u64, write: bool): u32 {
 	const wasNone = entryOf(mm, page) == 0;
 	populateNone(mm, page, write, false);
-	return wasNone ? 0 : pteOf(mm, page);
+	return wasNone && !isHugetlbPage(mm, page) ? 0 : pteOf(mm, page);
 }
 
 /** do_wp_page's choice (1.2): what is nobody's own is always copied; otherwise what the trace records, and what the references say. */

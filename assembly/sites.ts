@@ -3,9 +3,10 @@ import { newMapping, rangeEnd, shareWith } from "./change";
 import { countAll } from "./counters";
 import { applyEntries, decideEntries, faultIn, faultInRange, finishReclaim, isMapped } from "./entries";
 import { remapFilePages } from "./files";
-import { allocate, ZERO_PAGE } from "./frames";
+import { allocate, isFile, ZERO_PAGE } from "./frames";
 import { Counter, Kind, OpFlag } from "./generated/constants";
 import { isHuge, makeHuge, splitEdges, splitFirst } from "./huge";
+import { copiesHugetlb } from "./hugetlb";
 import { Bit, NODE_ENTRIES, PAGE_LIMIT, PteBit } from "./layout";
 import { Operation, wholeOperation } from "./operation";
 import { comparePages } from "./oracle";
@@ -44,6 +45,10 @@ export function decideSite(op: Operation): Extent {
 			return copiesHuge(mm, op.page) ? Extent.all : Extent.none;
 		case Kind.mremap:
 			return op.pages != 0 && isApart(op.page, op.pages, op.to) && !anyIn(mm, op.to, op.to + op.pages) ? Extent.all : Extent.none;
+		case Kind.hugetlbCow:
+			if (!copiesHugetlb(mm, op.page)) return Extent.none;
+			countAll(isFile(frameOf(pteOf(mm, op.page))) ? Counter.cowCopies_file : Counter.cowCopies_shared);
+			return Extent.all;
 		case Kind.remapFilePages:
 			splitEdges(mm, op.page, rangeEnd(op.page, op.pages));
 			return anySharedVmaIn(mm, op.page, rangeEnd(op.page, op.pages)) ? Extent.all : Extent.none;
@@ -113,7 +118,7 @@ function collapses(op: Operation): bool {
 
 /** set_pte of these sites. */
 export function applySite(op: Operation): void {
-	if (op.kind == Kind.hugeCow) copyPages(op.mm, blockOf(op.page));
+	if (op.kind == Kind.hugeCow || op.kind == Kind.hugetlbCow) copyPages(op.mm, blockOf(op.page));
 	else if (op.kind == Kind.mremap) moveRange(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
 	else if (op.kind == Kind.remapFilePages) remapFilePages(op.mm, op.page, rangeEnd(op.page, op.pages), op.to);
 	else if (op.kind == Kind.reclaim || op.kind == Kind.migrate || op.kind == Kind.numaHint) applyEntries(op);

@@ -31,6 +31,10 @@ function cachedOf(slot: u32): u32 {
 	return load<u32>(frameAt(slot), 4);
 }
 
+export function isCached(slot: u32): bool {
+	return cachedOf(slot) != 0;
+}
+
 function setCached(slot: u32, frame: u32): void {
 	store<u32>(frameAt(slot), frame + 1, 4);
 	set(places, frame, slot + 1);

@@ -21,7 +21,20 @@ export class Vma {
 // @ts-ignore: decorator
 @inline
 export function isSharedKind(kind: u32): bool {
-	return kind == VmaKind.sharedFile || kind == VmaKind.sharedMemory;
+	return kind == VmaKind.sharedFile || isWrittenUnnoticed(kind);
+}
+
+// @ts-ignore: decorator
+@inline
+export function isHugetlb(kind: u32): bool {
+	return kind == VmaKind.privateHugetlb || kind == VmaKind.sharedHugetlb;
+}
+
+/** Nobody is told of the first write: a PTE that allows writing may be made at once. */
+// @ts-ignore: decorator
+@inline
+export function isWrittenUnnoticed(kind: u32): bool {
+	return kind == VmaKind.sharedMemory || kind == VmaKind.sharedHugetlb;
 }
 
 /** copy_page_range leaves out what a fault fills as well: VMAs without a page of their own, all shared ones among them (vma_needs_copy). */
@@ -39,6 +52,11 @@ export function vmaAt(mm: Mm, page: u64): Vma {
 		return vma;
 	}
 	return changetype<Vma>(0);
+}
+
+export function inHugetlbVma(mm: Mm, page: u64): bool {
+	const vma = vmaAt(mm, page);
+	return exists(vma) && isHugetlb(vma.kind);
 }
 
 /** Whether a page is in a shared mapping. */
@@ -113,7 +131,7 @@ function insert(mm: Mm, vma: Vma): void {
 
 /** In the place of whatever was mapped in [page, end). */
 export function addVma(mm: Mm, page: u64, end: u64, kind: u32, file: u32, offset: u64): void {
-	removeVmas(mm, page, end);
+	if (page < end) removeVmas(mm, page, end);
 	if (page < end) insert(mm, makeVma(page, end, kind, file, offset, false));
 }
 

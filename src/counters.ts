@@ -25,6 +25,7 @@ export const SITES = [
 	"migrate",
 	"numaHint",
 	"remapFilePages",
+	"hugetlbCow",
 	"memslot",
 	"age",
 	"dirtyLog",

@@ -5,9 +5,10 @@ import { populateFresh } from "./fault.js";
 import { isSharedPage } from "./files.js";
 import { type Frame, isFile } from "./frames.js";
 import { splitFirst } from "./huge.js";
+import { hugetlbCow, isHugetlbPage } from "./hugetlb.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { openOperation, type PrimaryChange } from "./operation.js";
-import { beginOperation, commitOperation, endOperation } from "./steps.js";
+import { runWhole } from "./sites.js";
 import type { World } from "./world.js";
 
 /** Pinned while it was exclusive: nobody replaces it (kernel.md 1.4, 4). */
@@ -63,6 +64,10 @@ export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint:
 		reuse(world, mm, page);
 		return false;
 	}
+	if (mm.isHuge(page) && isHugetlbPage(mm, page)) {
+		runWhole(world, hugetlbCow(world, mm, page));
+		return true;
+	}
 	splitFirst(world, mm, page);
 	if (mm.get(page) === undefined) {
 		// The split of a file's huge mapping has left nothing: do_cow_fault.
@@ -70,8 +75,6 @@ export function breakOrReuse(world: World, mm: Mm, page: number, pte: Pte, hint:
 		return false;
 	}
 	const operation = openOperation("cow", mm, page, 1, () => cowChange(world, mm, page, false));
-	beginOperation(world, operation);
-	commitOperation(world, operation);
-	endOperation(world, operation);
+	runWhole(world, operation);
 	return true;
 }

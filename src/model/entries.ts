@@ -1,8 +1,10 @@
 // PTEs that are not present and not none: swap entries, migration entries, and those that NUMA hinting made inaccessible (kernel.md 1.10, 1.11, 1.13).
 import { type Frame, isFile, type SwapSlot } from "./frames.js";
 import { isHugeZero, splitFirst } from "./huge.js";
+import { isHugetlbPage, widened } from "./hugetlb.js";
 import { type Entry, HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
+import { isHugetlb } from "./vmas.js";
 import type { World } from "./world.js";
 
 /** A fault on an entry makes it present again; on one of a huge PMD, all of it. A migration that is in progress is over by then. */
@@ -92,20 +94,26 @@ const unlessNone = (pages: readonly number[], apply: () => void, finish?: () => 
 	...(finish === undefined ? {} : { finish }),
 });
 
+type Walk = "reclaim" | "migrate" | "numa-hint";
+
+/** A huge mapping that the operation does not work on: the huge zero page; hugetlb has neither reclaim nor NUMA hinting. */
+const isLeft = (mm: Mm, page: number, kind: Walk): boolean =>
+	isHugeZero(mm, page) || (kind !== "migrate" && mm.isHuge(page) && isHugetlbPage(mm, page));
+
 /** Huge mappings that a range does not cover whole, or that the operation cannot take whole, are split before its bracket. */
-function splitPartial(world: World, mm: Mm, page: number, pages: number, wholeToo: boolean): void {
+function splitPartial(world: World, mm: Mm, page: number, pages: number, kind: Walk): void {
 	for (const at of mm.hugeIn(page, pages))
-		if (!isHugeZero(mm, at) && (wholeToo || at < page || at + HUGE_PAGES > page + pages)) splitFirst(world, mm, at);
+		if (!isLeft(mm, at, kind) && (kind === "reclaim" || at < page || at + HUGE_PAGES > page + pages)) splitFirst(world, mm, at);
 }
 
 /** try_to_unmap (1.11): swap entries, or nothing where a file has the page; what nobody maps any more is freed after the range end. */
 export function reclaim(world: World, mm: Mm, page: number, pages: number): Operation {
-	splitPartial(world, mm, page, pages, true);
+	splitPartial(world, mm, page, pages, "reclaim");
 	return openOperation("reclaim", mm, page, pages, () => {
-		const found = mm.mapped(page, pages).filter((at) => movable(mm, at) !== undefined);
+		const found = mm.mapped(page, pages).filter((at) => !isLeft(mm, at, "reclaim") && movable(mm, at) !== undefined);
 		const unmapped = new Set<SwapSlot>();
 		const apply = (): void => {
-			for (const at of mm.hugeIn(page, pages)) if (!isHugeZero(mm, at)) mm.split(at, HUGE_PAGES);
+			for (const at of mm.hugeIn(page, pages)) if (!isLeft(mm, at, "reclaim")) mm.split(at, HUGE_PAGES);
 			for (const at of found) {
 				const pte = movable(mm, at);
 				if (pte === undefined) continue;
@@ -133,9 +141,9 @@ export function reclaim(world: World, mm: Mm, page: number, pages: number): Oper
 
 /** try_to_migrate (1.11): migration entries that keep rights and dirty bit; a huge PMD becomes one as a whole. */
 export function migrate(world: World, mm: Mm, page: number, pages: number): Operation {
-	splitPartial(world, mm, page, pages, false);
-	return openOperation("migrate", mm, page, pages, () => {
-		splitSilently(mm, page, pages);
+	splitPartial(world, mm, page, pages, "migrate");
+	return openOperation("migrate", mm, ...widened(mm, page, pages), () => {
+		splitSilently(mm, page, pages, "migrate");
 		const found = mm
 			.mapped(page, pages)
 			.filter((at) => (mm.isHuge(at) && !isHugeZero(mm, at) ? mappedPte(mm, at) : movable(mm, at)) !== undefined);
@@ -150,11 +158,13 @@ export function migrate(world: World, mm: Mm, page: number, pages: number): Oper
 
 /** change_prot_numa (1.13): not KSM and zero pages, and not what a fork or a private mapping of a file shares, although the bracket has zapped them all. */
 export function numaHint(world: World, mm: Mm, page: number, pages: number): Operation {
-	splitPartial(world, mm, page, pages, false);
+	splitPartial(world, mm, page, pages, "numa-hint");
 	return openOperation("numa-hint", mm, page, pages, () => {
-		splitSilently(mm, page, pages);
+		splitSilently(mm, page, pages, "numa-hint");
 		const found = mm.present(page, pages).filter((at) => {
 			const { frame } = mm.get(mm.isHuge(at) ? at - (at % HUGE_PAGES) : at) ?? { frame: world.frames.zeroPage };
+			const vma = mm.vmas.at(at);
+			if (vma !== undefined && isHugetlb(vma.kind)) return false;
 			if (isFile(frame)) return mm.vmas.isShared(at);
 			return !frame.zero && (mm.isHuge(at) || (frame.kpage === 0 && frame.mapcount === 1));
 		});
@@ -168,9 +178,9 @@ export function numaHint(world: World, mm: Mm, page: number, pages: number): Ope
 }
 
 /** What became huge since the bracket began and is not covered whole. */
-function splitSilently(mm: Mm, page: number, pages: number): void {
+function splitSilently(mm: Mm, page: number, pages: number, kind: Walk): void {
 	for (const at of mm.hugeIn(page, pages))
-		if (!isHugeZero(mm, at) && (at < page || at + HUGE_PAGES > page + pages)) mm.split(at, HUGE_PAGES);
+		if (!isLeft(mm, at, kind) && (at < page || at + HUGE_PAGES > page + pages)) mm.split(at, HUGE_PAGES);
 }
 
 /** copy_nonpresent_pte, and copy_present_pte on what NUMA hinting hides: nothing of it is exclusive or writable after a fork (1.9). */

@@ -5,6 +5,7 @@ import { faultIn } from "./entries.js";
 import { fixFast } from "./fast.js";
 import { mapFilePage } from "./files.js";
 import { setLeaf } from "./huge.js";
+import { isHugetlbNone, isHugetlbPage, mapHugetlbPage } from "./hugetlb.js";
 import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
 import { prefetch } from "./prefetch.js";
 import { isUsable, permits } from "./spte.js";
@@ -77,7 +78,8 @@ export function lockForFault(world: World): void {
 /** A page of which there is nothing: a write gets a private page, a read the zero page; where a file is mapped: files.ts. */
 export function populateFresh(world: World, mm: Mm, page: number, write: boolean): void {
 	const vma = mm.vmas.at(page);
-	if (vma !== undefined) mapFilePage(world, mm, vma, page, write);
+	if (vma !== undefined && isHugetlbNone(mm, page)) mapHugetlbPage(world, mm, vma, page, write);
+	else if (vma !== undefined) mapFilePage(world, mm, vma, page, write);
 	else if (write) mm.set(page, world.frames.allocate(), mm.writingAllowed(page));
 	else mm.set(page, world.frames.zeroPage, false);
 }
@@ -99,11 +101,11 @@ export function primaryEffect(world: World, mm: Mm, page: number, write: boolean
 	return breakOrReuse(world, mm, page, pte, hint);
 }
 
-/** The PTE after a fault on an entry; undefined where there was nothing: it is populated then, and no more is to be done. */
+/** The PTE after a fault on an entry, or of hugetlb; undefined where there was nothing: it is populated then, and no more is to be done. */
 export function presentAfterFault(world: World, mm: Mm, page: number, write: boolean): Pte | undefined {
 	const wasNone = mm.entry(page) === undefined;
 	populateNone(world, mm, page, write);
-	return wasNone ? undefined : mm.get(page);
+	return wasNone && !isHugetlbPage(mm, page) ? undefined : mm.get(page);
 }
 
 /** Whether the page behind a gfn is on its way elsewhere: gup waits (migration_entry_wait, 1.11). */

@@ -2,17 +2,20 @@
 import { VmaKind } from "../trace/kinds.js";
 import { isFile } from "./frames.js";
 import { splitEdges } from "./huge.js";
+import { wholeBlocks } from "./hugetlb.js";
 import type { Mm, Pte } from "./mm.js";
 import type { PrimaryChange } from "./operation.js";
 import { runWhole, zapOperation } from "./sites.js";
-import { isSharedKind, type Vma } from "./vmas.js";
+import { isHugetlb, isSharedKind, isWrittenUnnoticed, type Vma } from "./vmas.js";
 import type { World } from "./world.js";
 
 /** mmap with MAP_FIXED: what was mapped there is unmapped first. */
 export function mmap(world: World, mm: Mm, page: number, pages: number, kind: VmaKind, file: number, offset: number): void {
 	if (mm.mapped(page, pages).length > 0) runWhole(world, zapOperation(world, mm, page, pages));
 	mm.vmas.remove(page, pages);
-	if (kind !== VmaKind.anonymous) mm.vmas.add({ first: page, end: page + pages, kind, file, offset, hasAnon: false });
+	if (kind === VmaKind.anonymous) return;
+	const [first, end] = isHugetlb(kind) ? wholeBlocks(page, page + pages) : [page, page + pages];
+	mm.vmas.add({ first, end, kind, file, offset: offset + (first - page), hasAnon: false });
 }
 
 /**
@@ -23,7 +26,7 @@ export function mapFilePage(world: World, mm: Mm, vma: Vma, page: number, write:
 	const source = world.frames.filePage(vma.file, vma.offset + (page - vma.first));
 	const allowed = mm.writingAllowed(page);
 	if (isSharedKind(vma.kind)) {
-		const pte = mm.set(page, source, allowed && (write || vma.kind === VmaKind.sharedMemory));
+		const pte = mm.set(page, source, allowed && (write || isWrittenUnnoticed(vma.kind)));
 		pte.dirty = pte.writable && write;
 	} else if (write && allowed) mm.set(page, world.frames.allocate(source), true);
 	else mm.set(page, source, false);

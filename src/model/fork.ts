@@ -1,11 +1,11 @@
 // What becomes of a range's PTEs with its VMA: fork shares them, mprotect gives and takes rights (kernel.md 1.9, 1.13).
-import { VmaKind } from "../trace/kinds.js";
 import { forkEntry, unhide } from "./entries.js";
 import { isSharedPage } from "./files.js";
-import { HUGE_PAGES, type Mm } from "./mm.js";
-import type { PrimaryChange } from "./operation.js";
+import { widened } from "./hugetlb.js";
+import { HUGE_PAGES, type Mm, type Pte } from "./mm.js";
+import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import { rangeChange } from "./sites.js";
-import { needsCopy, PAGE_LIMIT } from "./vmas.js";
+import { isHugetlb, isWrittenUnnoticed, needsCopy, PAGE_LIMIT } from "./vmas.js";
 import type { World } from "./world.js";
 
 /** copy_present_pte: both sides read-only and shared; the pages that `parent` has are counted once more (1.9). */
@@ -60,13 +60,41 @@ export function inherit(parent: Mm, page: number, pages: number, child: Mm): voi
  * change_pte_range: taking the right away write-protects; giving it back leaves the PTE read-only unless its page is exclusive and dirty, or a shared
  * mapping need tell nobody of a write. What NUMA hinting hid is there again, with the new rights.
  */
-export function protect(mm: Mm, page: number, allowed: boolean): void {
+export function protectOperation(mm: Mm, page: number, pages: number, allowed: boolean): Operation {
+	return openOperation("protect", mm, ...widened(mm, page, pages), () => {
+		mm.allowWriting(page, pages, allowed);
+		return rangeChange(mm, page, pages, (at) => protect(mm, at, allowed));
+	});
+}
+
+function protect(mm: Mm, page: number, allowed: boolean): void {
 	const entry = mm.entry(page);
 	if (entry?.kind === "migration" && !allowed) entry.pte.writable = false;
 	if (entry?.kind === "protnone") unhide(mm, page);
 	const pte = mm.get(page);
 	if (pte === undefined) return;
 	if (!allowed) pte.writable = false;
-	else if (isSharedPage(mm, page, pte) ? pte.dirty || mm.vmas.at(page)?.kind === VmaKind.sharedMemory : pte.frame.exclusive && pte.dirty)
-		pte.writable = true;
+	else if (mayWriteAgain(mm, page, pte)) pte.writable = true;
+}
+
+function mayWriteAgain(mm: Mm, page: number, pte: Pte): boolean {
+	const vma = mm.vmas.at(page);
+	if (vma !== undefined && isSharedPage(mm, page, pte)) return pte.dirty || isWrittenUnnoticed(vma.kind);
+	return pte.frame.exclusive && pte.dirty && !(vma !== undefined && isHugetlb(vma.kind));
+}
+
+/**
+ * The brackets of mprotect over a VMA (1.13): in each stretch of `stretch` pages one, from the first `step` pages that have anything to the end of the
+ * stretch.
+ */
+export function protectedRanges(mm: Mm, page: number, pages: number, stretch: number, step: number): [page: number, pages: number][] {
+	const ranges: [number, number][] = [];
+	let end = 0;
+	for (const at of mm.mapped(page, pages)) {
+		if (at < end) continue;
+		const first = Math.max(page, at - (at % step));
+		end = Math.min((Math.floor(at / stretch) + 1) * stretch, page + pages);
+		ranges.push([first, end - first]);
+	}
+	return ranges;
 }

@@ -169,6 +169,11 @@ export class Frames {
 		if (slot.entries === 0) this.#uncache(slot);
 	}
 
+	/** Whether the page cache has a page of a file. */
+	hasFilePage(file: number, page: number): boolean {
+		return (this.#files.get(`${file}.${page}`)?.cached ?? null) !== null;
+	}
+
 	/** A page of a file: from the page cache, or read into it (filemap_fault). */
 	filePage(file: number, page: number): Frame {
 		const key = `${file}.${page}`;

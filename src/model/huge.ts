@@ -140,7 +140,7 @@ export function collapseChange(world: World, mm: Mm, page: number, pages: number
 }
 
 /** 512 new pages with the content of those that are there. */
-function copyPages(world: World, mm: Mm, first: number): void {
+export function copyPages(world: World, mm: Mm, first: number): void {
 	for (const at of mm.entriesIn(first, HUGE_PAGES)) faultIn(world, mm, at, false);
 	const writable = mm.writingAllowed(first);
 	for (let at = first; at < first + HUGE_PAGES; at++)

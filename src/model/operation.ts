@@ -93,6 +93,7 @@ const SITE_OF: Readonly<Record<OperationKind, Site>> = {
 	migrate: "migrate",
 	"numa-hint": "numaHint",
 	"remap-file-pages": "remapFilePages",
+	"hugetlb-cow": "hugetlbCow",
 };
 
 const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
@@ -116,6 +117,7 @@ const CAUSE_OF: Readonly<Record<OperationKind, ZapCause>> = {
 	migrate: "notifier",
 	"numa-hint": "notifier",
 	"remap-file-pages": "notifier",
+	"hugetlb-cow": "cow",
 };
 
 export function openOperation(

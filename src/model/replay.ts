@@ -11,16 +11,17 @@ import { restoreMigrated } from "./entries.js";
 import { goOn, guestAccess, isMigrating, isOwnCowAware, isWrite, populateFresh, presentAfterFault, resolvePending } from "./fault.js";
 import { mmap } from "./files.js";
 import { faultBegin, faultEnd } from "./flight.js";
-import { copiesNothing, fork, inherit, protect } from "./fork.js";
+import { copiesNothing, fork, inherit, protectedRanges, protectOperation } from "./fork.js";
 import type { Frame } from "./frames.js";
 import { hostAccess } from "./host.js";
 import { splitFirst, splitOperation } from "./huge.js";
+import { isHugetlbNone, isHugetlbPage, PUD_PAGES } from "./hugetlb.js";
 import { promote, replace, writeProtect } from "./ksm.js";
 import { harvestDirtyLog, setMemslot, zapAll } from "./memslots.js";
 import { HUGE_PAGES, type Mm } from "./mm.js";
 import { type Operation, openOperation } from "./operation.js";
 import { checkWriters } from "./oracle.js";
-import { rangeChange, siteOperation, UNCHANGED, zapOperation } from "./sites.js";
+import { runWhole, siteOperation, UNCHANGED, zapOperation } from "./sites.js";
 import { abandonOperation, beginOperation, commitOperation, endOperation, setOperation } from "./steps.js";
 import { PAGE_LIMIT } from "./vmas.js";
 import { windowOpen } from "./windows.js";
@@ -157,6 +158,7 @@ export class ReferenceModel {
 			case "migrate":
 			case "numaHint":
 			case "remapFilePages":
+			case "hugetlbCow":
 				this.#bracket(record, args);
 				return;
 			case "migrateRestore":
@@ -189,6 +191,11 @@ export class ReferenceModel {
 
 	#populate(mm: Mm, page: number, pages: number, state: number): void {
 		for (let at = page; at < page + pages; at++) {
+			const isHugetlb = isHugetlbPage(mm, at);
+			if (state > 0 && isHugetlb) {
+				if (isHugetlbNone(mm, at)) populateFresh(this.world, mm, at, state === 1 || state === 3);
+				continue;
+			}
 			mm.split(at, 1);
 			// A device has had it faulted in already.
 			if (isPinned(mm.get(at)?.frame)) continue;
@@ -199,7 +206,7 @@ export class ReferenceModel {
 		}
 		if (state < 3) return;
 		for (let at = page + ((HUGE_PAGES - (page % HUGE_PAGES)) % HUGE_PAGES); at + HUGE_PAGES <= page + pages; at += HUGE_PAGES)
-			mm.makeHuge(at);
+			if (!isHugetlbPage(mm, at)) mm.makeHuge(at);
 	}
 
 	/** gup(FOLL_PIN | FOLL_WRITE): a write fault where the PTE is not writable, then a reference on the page. Nothing where the VMA forbids it. */
@@ -244,6 +251,7 @@ export class ReferenceModel {
 			const forgotten = point === Point.begin ? this.#open.get(window) : undefined;
 			if (forgotten !== undefined) abandonOperation(world, forgotten);
 			if (point === Point.begin) this.#open.delete(window);
+			if (record.name === "protect" && this.#protectsLazily(record, args)) return;
 			if (this.#leavesPinned(record, args) || this.#forksNothing(record, args)) return;
 			operation = this.#openBracket(record, args);
 			operation.apart = point === Point.begin;
@@ -278,6 +286,21 @@ export class ReferenceModel {
 		const mm = this.world.mm(agent.mm);
 		if (name !== "fork" || !copiesNothing(mm, page, args.get("pages"))) return false;
 		inherit(mm, page, args.get("pages"), this.world.mm(args.get("child")));
+		return true;
+	}
+
+	/** mprotect over a VMA: all of it at its first point, in brackets where there is anything (1.13). */
+	#protectsLazily({ agent, page }: OperationRecord, args: OperationArgs): boolean {
+		const flags = args.get("flags");
+		if ((flags & (OpFlag.fromPmd | OpFlag.fromPud)) === 0) return false;
+		const { world } = this;
+		const mm = world.mm(agent.mm);
+		const allowed = (flags & OpFlag.writable) !== 0;
+		mm.allowWriting(page, args.get("pages"), allowed);
+		const [stretch, step] = (flags & OpFlag.fromPmd) !== 0 ? [PUD_PAGES, HUGE_PAGES] : [PUD_PAGES * HUGE_PAGES, PUD_PAGES];
+		for (const [first, pages] of protectedRanges(mm, page, args.get("pages"), stretch, step))
+			runWhole(world, protectOperation(mm, first, pages, allowed));
+		this.#resolveAllPending();
 		return true;
 	}
 
@@ -318,13 +341,8 @@ export class ReferenceModel {
 				return openOperation("unshare", mm, page, 1, () => (failed ? UNCHANGED : cowChange(world, mm, page, true)));
 			case "zap":
 				return zapOperation(world, mm, page, args.get("pages"), args.get("event") === NotifyEvent.unmap);
-			case "protect": {
-				const allowed = (flags & OpFlag.writable) !== 0;
-				return openOperation("protect", mm, page, args.get("pages"), () => {
-					mm.allowWriting(page, args.get("pages"), allowed);
-					return rangeChange(mm, page, args.get("pages"), (at) => protect(mm, at, allowed));
-				});
-			}
+			case "protect":
+				return protectOperation(mm, page, args.get("pages"), (flags & OpFlag.writable) !== 0);
 			case "fork":
 				return openOperation("fork", mm, page, args.get("pages"), () =>
 					fork(world, mm, page, args.get("pages"), world.mm(args.get("child"))),

@@ -4,6 +4,7 @@ import { OpFlag } from "../trace/kinds.js";
 import { faultIn, mappedPte, migrate, numaHint, reclaim } from "./entries.js";
 import { remapFilePages } from "./files.js";
 import { collapseChange, copyHuge, splitEdges, splitFirst } from "./huge.js";
+import { hugetlbCow } from "./hugetlb.js";
 import { isMovable, type Mm, type Pte } from "./mm.js";
 import { type Operation, openOperation, type PrimaryChange } from "./operation.js";
 import { beginOperation, commitOperation, endOperation } from "./steps.js";
@@ -117,6 +118,8 @@ export function siteOperation(world: World, name: string, mm: Mm, page: number, 
 			return migrate(world, mm, page, pages);
 		case "numaHint":
 			return numaHint(world, mm, page, pages);
+		case "hugetlbCow":
+			return hugetlbCow(world, mm, page);
 		case "remapFilePages":
 			return openOperation("remap-file-pages", mm, page, pages, () => remapFilePages(world, mm, page, pages, args.get("offset")));
 		case "thpCollapse":

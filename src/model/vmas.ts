@@ -16,7 +16,13 @@ export interface Vma {
 }
 
 /** VM_SHARED: no COW mapping (is_cow_mapping). */
-export const isSharedKind = (kind: VmaKind): boolean => kind === VmaKind.sharedFile || kind === VmaKind.sharedMemory;
+export const isSharedKind = (kind: VmaKind): boolean =>
+	kind === VmaKind.sharedFile || kind === VmaKind.sharedMemory || kind === VmaKind.sharedHugetlb;
+
+export const isHugetlb = (kind: VmaKind): boolean => kind === VmaKind.privateHugetlb || kind === VmaKind.sharedHugetlb;
+
+/** Nobody is told of the first write: a PTE that allows writing may be made at once. */
+export const isWrittenUnnoticed = (kind: VmaKind): boolean => kind === VmaKind.sharedMemory || kind === VmaKind.sharedHugetlb;
 
 /** copy_page_range leaves out what a fault fills as well: VMAs without a page of their own, all shared ones among them (vma_needs_copy). */
 export const needsCopy = (vma: Vma): boolean => vma.hasAnon && !isSharedKind(vma.kind);

@@ -37,6 +37,7 @@ const neverEligible: Readonly<Record<Exclude<OperationKind, Eligible>, readonly 
 	"numa-hint": downgrade,
 	// zap_pte flushes page by page (1.18).
 	"remap-file-pages": range.filter(({ step }) => step !== "clear-flush"),
+	"hugetlb-cow": [{ step: "alloc-copy" }, ...range],
 };
 /** From 6.6 on every flush of the primary TLB tells the device TLBs too. */
 const neverEligibleArchFlush: typeof neverEligible = {
@@ -157,6 +158,7 @@ export function invalidatedAfterUnlock(): Readonly<Record<OperationKind, readonl
 		"numa-hint": late,
 		// The range was told before populate_range, and nothing kept it from coming back (2.1, litmus e).
 		"remap-file-pages": plain("invalidate-range", "lock", "set-pte", "unlock", "free-old"),
+		"hugetlb-cow": [...plain("alloc-copy"), ...late],
 		...eligible((operation) => [
 			...(copies[operation] ? plain("alloc-copy") : []),
 			...plain("lock", "recheck", "clear-flush", "set-pte", "unlock", "invalidate-range", "free-old"),

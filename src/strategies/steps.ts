@@ -23,6 +23,7 @@ export const OPERATION_KINDS = [
 	"migrate",
 	"numa-hint",
 	"remap-file-pages",
+	"hugetlb-cow",
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

@@ -149,6 +149,8 @@ export const Operation = {
 	 * trace says nothing, and after an unmap (a zap with that event), memory is private and anonymous. vma: a VmaKind; 0 needs no file.
 	 */
 	mmap: { code: 32, args: ["pages", "vma", "file", "offset"] },
+	/** hugetlb_wp (1.16) outside an access of the log: the 2 MiB page around `page` is copied as a whole. */
+	hugetlbCow: { code: 34, args: ["point", "window", "pages", "event"] },
 	/** remap_file_pages until 3.19 (1.18): the PTEs of a shared mapping go, and its pages are those of the file from `offset` on. */
 	remapFilePages: { code: 33, args: ["point", "window", "pages", "event", "offset"] },
 	/** clear_flush_young, clear_young, test_young of the notifiers (3.5). young: a Young. */
@@ -212,6 +214,9 @@ export const VmaKind = {
 	sharedFile: 2,
 	/** MAP_SHARED of shmem, memfd: nobody is told, so that a read maps it writable. */
 	sharedMemory: 3,
+	/** MAP_PRIVATE and MAP_SHARED of hugetlbfs: 2 MiB pages, whole ones only. */
+	privateHugetlb: 4,
+	sharedHugetlb: 5,
 } as const;
 export type VmaKind = (typeof VmaKind)[keyof typeof VmaKind];
 
@@ -243,6 +248,10 @@ export const OpFlag = {
 	unlocks: 64,
 	/** ksmPromote, ksmReplace: the merge was undone before the page entered the stable tree (break_cow after a failed pair). */
 	undone: 128,
+	/** protect: the range is the VMA's; a bracket for each 1 GiB of it runs from the first 2 MiB where anything is mapped (change_pmd_range, 6.1). */
+	fromPmd: 512,
+	/** protect: likewise, one bracket from the first 1 GiB where anything is mapped to the end (change_pud_range, 6.12). */
+	fromPud: 1024,
 	/** ksmWriteProtect: change_pte is recorded in its bracket, so it changed the PTE, whatever the model derives. */
 	changed: 256,
 } as const;

@@ -26,7 +26,7 @@ const MAXIMA: Readonly<Record<string, number>> = {
 	write: 1,
 	ksm: 1,
 	young: 2,
-	vma: 3,
+	vma: 5,
 	state: 4,
 };
 

@@ -109,7 +109,7 @@ describe("a block is refused", () => {
 		["with a dirty log of address space 2", oneRecord({ 7: varints(46, 4, 0, 2, 0, 1) }), "address space 2"],
 		["with an ageing callback that is none", oneRecord({ 7: varints(45, 2, 1, 3) }), "argument young of operation age means nothing"],
 		["with too few arguments of a dirty log", oneRecord({ 7: varints(46, 3, 0, 0, 0) }), "another number of arguments"],
-		["with a VMA of no kind", oneRecord({ 7: varints(32, 4, 1, 7, 0, 0) }), "argument vma of operation mmap means nothing"],
+		["with a VMA of no kind", oneRecord({ 7: varints(32, 4, 1, 6, 0, 0) }), "argument vma of operation mmap means nothing"],
 		["with a file beyond what is kept", oneRecord({ 7: varints(32, 4, 1, 1, 2 ** 24, 0) }), "more than a replay keeps"],
 		["with a page of a file beyond what is kept", oneRecord({ 7: varints(32, 4, 1, 1, 0, 2 ** 36) }), "more than a replay keeps"],
 		[

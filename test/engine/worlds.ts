@@ -190,17 +190,23 @@ function sites(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
 
 /** Files under the world's pages: few pages of few files, so that mappings share them. */
 function files(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
-	const vma = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 3 }) }, fc.constant(0));
+	const vma = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 5 }) }, fc.constant(0));
 	const map = fc
 		.tuple(of.mm, of.page, of.pages, vma, fc.nat(1), fc.constantFrom(0, 0, 3))
 		.map(([agent, page, ...args]) => operation("mmap", agent, page, args));
 	const huge = fc
-		.tuple(of.mm, fc.constantFrom(0, 0, 512), fc.constantFrom(512, 1024, 1500), vma, fc.nat(1))
+		.tuple(of.mm, fc.constantFrom(0, 0, 512), fc.constantFrom(512, 1024, 1500), fc.constantFrom(3, 4, 4, 5), fc.nat(1))
 		.map(([agent, page, pages, kind, file]) => operation("mmap", agent, of.block + page, [pages, kind, file, page]));
 	const remap = fc
 		.tuple(of.mm, of.page, point, window, of.pages, event, fc.nat(PAGES))
 		.map(([agent, page, ...args]) => operation("remapFilePages", agent, page, args));
-	return [map, map, huge, remap];
+	const copy = fc
+		.tuple(of.mm, fc.constantFrom(0, 3, 512), point, window, fc.constant(512), event)
+		.map(([agent, page, ...args]) => operation("hugetlbCow", agent, of.block + page, args));
+	const protect = fc
+		.tuple(of.mm, of.page, point, window, fc.constantFrom(1, 5, 600), event, flagsOf(OpFlag.writable, OpFlag.fromPmd, OpFlag.fromPud))
+		.map(([agent, page, ...args]) => operation("protect", agent, page, args));
+	return [map, map, huge, remap, copy, protect];
 }
 
 function topology(of: Arbitraries): fc.Arbitrary<TraceRecord>[] {
