@@ -311,7 +311,11 @@ const preamble = ({ huge }: Era): Records =>
 
 /** What the two processes map; both the same file. KSM does not work on what is shared, and nobody breaks what it has not merged. */
 const KSM_ONLY: ReadonlySet<string> = new Set(["ksmWriteProtect", "ksmReplace", "ksmPromote", "cow", "unshare"]);
-const vmaKind = fc.oneof({ weight: 3, arbitrary: fc.constant(VmaKind.anonymous) }, fc.constantFrom(...Object.values(VmaKind)));
+const vmaKind = fc.oneof(
+	{ weight: 3, arbitrary: fc.constant<VmaKind>(VmaKind.anonymous) },
+	// Operations of 4 KiB are not for hugetlb.
+	fc.constantFrom<VmaKind[]>(VmaKind.privateFile, VmaKind.sharedFile, VmaKind.sharedMemory),
+);
 const mapped = (kind: VmaKind): TraceRecord[] =>
 	kind === VmaKind.anonymous ? [] : [0, 1].map((mm) => op("mmap", mmOf(mm), HVA, SLOT_PAGES, kind, 1, 0));
 const worksOn = (kind: VmaKind, record: TraceRecord): boolean =>
