@@ -13,8 +13,10 @@ import { AGENT_SHIFT, AgentKind, OPERATION } from "./generated/constants";
 import { give, reserve, take } from "./heap";
 import { Bit, PAGE_LIMIT, TlbBit } from "./layout";
 import { suspect } from "./oracle";
+import { useLine } from "./order";
+import { isNarrow, LINE_SHIFT } from "./shape";
 import { l1Bytes, l1Shape } from "./tlb";
-import { isNarrow, LINE_SHIFT, matchesWith, useLine } from "./ways";
+import { matchesWith } from "./ways";
 import { exists, findVcpu, strategies, Vcpu } from "./world";
 
 // @ts-ignore: decorator

@@ -8,26 +8,12 @@ import { countFastL2Hit, countFastMiss, countFastWalk } from "./counters";
 import { GuestPages } from "./generated/constants";
 import { Bit, FRAME_SHIFT, TlbBit } from "./layout";
 import { suspect } from "./oracle";
+import { replace, replaceInLine, use, useLine } from "./order";
 import { leafOf, Root, recordIn } from "./pagetable";
+import { isCompact, isNarrow, LINE_ENTRIES, LINE_SHIFT } from "./shape";
 import { cachedOf, hugeLeavesOf, permits, touch } from "./spte";
 import { guestPages, l1Bytes, l1Shape, l2Shape, Tlb } from "./tlb";
-import {
-	entryOf,
-	free16,
-	isCompact,
-	isNarrow,
-	LINE_ENTRIES,
-	LINE_SHIFT,
-	lineFree,
-	lineTagged,
-	matchesWith,
-	renew,
-	replace,
-	replaceInLine,
-	tagged16,
-	use,
-	useLine,
-} from "./ways";
+import { entryOf, free16, lineFree, lineTagged, matchesWith, renew, tagged16 } from "./ways";
 import { strategies, tlbOf, Vcpu } from "./world";
 
 /** Both levels have tags of 32 bits and up to 16 ways, the first is one cache line a set, and all walks to 4 KiB leaves are alike. */

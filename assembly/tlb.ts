@@ -7,24 +7,10 @@
 // none at all). A 2 MiB entry holds rights and no frame: the SPTEs of its leaf stay as they are while it lives (huge.ts), so they have the frames.
 import { GuestPages, HugeEntries, MACHINE_WORDS, MachineWord } from "./generated/constants";
 import { Bit, FRAME_MASK, LEVEL_BITS, PAGE_LIMIT, TlbBit } from "./layout";
+import { use } from "./order";
 import { forgetAll, pscBytes } from "./psc";
-import {
-	dropTag,
-	emptyArray,
-	entryOf,
-	fillWay,
-	NO_WAY,
-	renew,
-	SHAPE_BYTES,
-	Shape,
-	setOf,
-	setShape,
-	tagIn,
-	tagOfWay,
-	tookFree,
-	use,
-	wayOf,
-} from "./ways";
+import { SHAPE_BYTES, Shape } from "./shape";
+import { dropTag, emptyArray, entryOf, fillWay, NO_WAY, renew, setOf, setShape, tagIn, tagOfWay, tookFree, wayOf } from "./ways";
 
 @unmanaged
 export class Tlb {
