@@ -2,8 +2,9 @@
 // same few records and gives the same counters. Arguments and answer: src/bench/child.ts.
 import { AGENT_SHIFT, Operation } from "../src/trace/kinds.js";
 import { openTrace } from "../src/trace/reader.js";
-import { VarintReader } from "../src/trace/varint.js";
+import type { VarintReader } from "../src/trace/varint.js";
 import { BlockType } from "../src/trace/wire.js";
+import { type Agent, type Columns, decode } from "./plaincolumns.js";
 
 const PRESENT = 1;
 const WRITABLE = 2;
@@ -221,14 +222,7 @@ function miss(vcpu: Vcpu, page: number, write: number): void {
 	translate(vcpu, spte, page, write);
 }
 
-interface Guest {
-	readonly kind: number;
-	readonly vm: number;
-	readonly vcpu: number;
-	readonly mm: number;
-	readonly base: number;
-	of: Vcpu | undefined;
-}
+type Guest = Agent<Vcpu>;
 
 function vmOf(id: number): Vm {
 	const known = vms.get(id) ?? new Vm();
@@ -275,75 +269,7 @@ function operate(agent: Guest, page: number, argument: VarintReader): void {
 	}
 }
 
-interface Columns {
-	readonly agents: Guest[];
-	readonly op: Uint8Array | Uint32Array;
-	readonly page: Uint32Array;
-	readonly argument: VarintReader;
-}
-
-function decode(payload: Uint8Array, events: number): Columns {
-	const fields = new VarintReader(payload);
-	const agents: Guest[] = [];
-	let op: Uint8Array | Uint32Array = new Uint8Array(0);
-	let page: Uint32Array = new Uint32Array(0);
-	let argument = new VarintReader(payload, 0, 0);
-	while (!fields.done) {
-		const tag = fields.uint32();
-		if ((tag & 7) === 0) {
-			fields.unsigned();
-			continue;
-		}
-		const length = fields.uint32();
-		const from = fields.at;
-		fields.at += length;
-		if (tag >>> 3 === 2) agents.push(agentOf(payload, from, from + length));
-		else if (tag >>> 3 === 4) op = length === events ? payload.subarray(from, from + length) : wide(payload, from, from + length, events);
-		else if (tag >>> 3 === 5) page = new Uint32Array(payload.slice(from, from + length).buffer);
-		else if (tag >>> 3 === 6) page = deltas(payload, from, events);
-		else if (tag >>> 3 === 7) argument = new VarintReader(payload, from, from + length);
-	}
-	return { agents, op, page, argument };
-}
-
-function wide(payload: Uint8Array, from: number, to: number, events: number): Uint32Array {
-	const reader = new VarintReader(payload, from, to);
-	return Uint32Array.from({ length: events }, () => reader.uint32());
-}
-
-function deltas(payload: Uint8Array, from: number, events: number): Uint32Array {
-	const page = new Uint32Array(events);
-	let before = 0;
-	let at = from;
-	for (let index = 0; index < events; index++) {
-		let byte = payload[at++];
-		let value = byte & 127;
-		for (let scale = 128; byte > 127; scale *= 128) {
-			byte = payload[at++];
-			value += (byte & 127) * scale;
-		}
-		before += value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-		page[index] = before;
-	}
-	return page;
-}
-
-function agentOf(payload: Uint8Array, from: number, to: number): Guest {
-	const reader = new VarintReader(payload, from, to);
-	const fields = new Float64Array(8);
-	while (!reader.done) {
-		const tag = reader.uint32();
-		if ((tag & 7) === 0) fields[tag >>> 3] = reader.uint32();
-		else {
-			fields[6] = new DataView(payload.buffer, payload.byteOffset).getUint32(reader.at + 4, true) * 2 ** 32;
-			reader.at += 8;
-		}
-	}
-	const [, kind = 0, vm = 0, vcpu = 0, mm = 0, , base = 0] = fields;
-	return { kind, vm, vcpu, mm, base, of: undefined };
-}
-
-function run({ agents, op, page, argument }: Columns): void {
+function run({ agents, op, page, argument }: Columns<Vcpu>): void {
 	let stores = 0;
 	for (let index = 0; index < op.length; index++) {
 		const record = op[index];

@@ -5,8 +5,8 @@ import { type Build, defaultBuild, Engine } from "../engine/engine.js";
 import { readInto } from "../engine/feed.js";
 import type { ReplayOptions } from "../engine/replay.js";
 import { replayTrace } from "../engine/replay.js";
-import { setsOf } from "../machine/machine.js";
 import { ReferenceModel } from "../model/replay.js";
+import { simulated } from "../model/simulated.js";
 import { STRATEGIES } from "../strategies/index.js";
 import type { Strategy } from "../strategies/steps.js";
 import { openTrace } from "../trace/reader.js";
@@ -150,13 +150,8 @@ function whole(task: Task): Measured {
 
 function byModel(task: Task): Measured {
 	const trace = openTrace(task.trace);
-	const { l1, l2 } = MACHINE.tlb;
-	const tlb = { l1: { sets: setsOf(l1), ways: l1.ways }, l2: { sets: setsOf(l2), ways: l2.ways } };
-	const { guestLevels, hostLevels } = MACHINE;
 	const { copiesRecorded } = trace.header;
-	const models = strategiesOf(task.strategies).map(
-		(strategy) => new ReferenceModel({ strategy, tlb, guestLevels, hostLevels, copiesRecorded }),
-	);
+	const models = strategiesOf(task.strategies).map((strategy) => new ReferenceModel({ strategy, ...simulated(MACHINE), copiesRecorded }));
 	let began = start();
 	let events = 0;
 	for (const { record, sequence } of records(trace, { observations: false })) {
