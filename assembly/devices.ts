@@ -245,14 +245,7 @@ export function resolvePendingDevices(): void {
 /** True if the access went through by what the device has. Otherwise the host is asked, where the CPU's table does not suffice. */
 function translate(device: Device, strategy: u32, page: u64, write: bool): bool {
 	const sva = device.kind == DeviceKind.sva;
-	let entry: u32 = 0;
-	if (sva) {
-		const place = placeOf(device, strategy, page);
-		if (place < deviceState(device, strategy).used) entry = load<u32>(entriesOf(device, strategy) + ((<usize>place) << 2));
-	} else {
-		const at = findRecord(device.table, page);
-		if (at != 0) entry = load<u32>(at + ((<usize>strategy) << 2));
-	}
+	const entry = entryFor(device, strategy, page);
 	const need: u32 = write ? Bit.present | Bit.writable : Bit.present;
 	const hit = (entry & need) == need;
 	if (sva) count(strategy, hit ? Counter.device_tlbHit : Counter.device_tlbMiss);
@@ -295,6 +288,26 @@ function finish(device: Device, strategy: u32, page: u64, write: bool): void {
 	if (device.kind == DeviceKind.sva) putFirst(device, strategy, page, entry);
 	else store<u32>(makeRecord(device.table, page) + ((<usize>strategy) << 2), entry);
 	if (!write || writable) observe(device, strategy, page, frameOf(pte), write);
+}
+
+/** What the TLB of an SVA device, or a mirror's table, has of a page; 0: nothing. */
+function entryFor(device: Device, strategy: u32, page: u64): u32 {
+	if (device.kind == DeviceKind.sva) {
+		const place = placeOf(device, strategy, page);
+		return place < deviceState(device, strategy).used ? load<u32>(entriesOf(device, strategy) + ((<usize>place) << 2)) : 0;
+	}
+	const at = findRecord(device.table, page);
+	return at == 0 ? 0 : load<u32>(at + ((<usize>strategy) << 2));
+}
+
+/** A writable new PTE is about to be visible: no device that follows the mm may have the old page any more (I-10). Pins have their pages to keep. */
+export function checkDevices(mm: Mm, strategy: u32, page: u64, frame: u32): void {
+	if (!checking || mm.notifiers == 0) return;
+	for (let device = firstDevice; exists(device); device = device.next) {
+		if (device.kind == DeviceKind.pinned || device.mm != mm) continue;
+		const entry = entryFor(device, strategy, page);
+		if ((entry & Bit.present) != 0 && entry >> FRAME_SHIFT != frame) violateBy(device, strategy, Rule.I_10, page);
+	}
 }
 
 function violateBy(device: Device, strategy: u32, rule: Rule, page: u64): void {

@@ -5,7 +5,7 @@ import { bumpSeq, hasNotifiers, invalidateEnd, invalidateRange, invalidateStart 
 import { apply, decide, NO_FRAME, newFrame, newMapping, newWritable, oldPage } from "./change";
 import { changePteStep, checkVisible } from "./changepte";
 import { count, countAll, siteCounter } from "./counters";
-import { mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
+import { checkDevices, mirrorEnd, mirrorStart, tellDeviceTlbs, tellMissing } from "./devices";
 import { hold, release, settleFreed } from "./frames";
 import { Counter, Kind, SiteCounter, StepCode, StepParam } from "./generated/constants";
 import { give } from "./heap";
@@ -136,7 +136,10 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
 			// Before the unlock it is invalidate_page (1.0).
 			else if (code == StepCode.invalidateRange && !unlocked && step > lockIn(list)) invalidateRange(op, strategy);
-			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) checkVisible(strategy);
+			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) {
+				checkVisible(strategy);
+				checkDevices(op.mm, strategy, op.page, newFrame);
+			}
 		}
 	}
 	if (isFirst && ((flushing >> op.kind) & 1) != 0 && extent != Extent.appeared) flushThreads(op.mm, op.page, op.pages);

@@ -224,6 +224,14 @@ function finish(world: World, device: Device, page: number, write: boolean): voi
 	if (!write || writable) observe(world, device, page, pte.frame, write);
 }
 
+/** A writable new PTE is about to be visible: no device that follows the mm may have the old page any more (I-10). Pins have their pages to keep. */
+export function checkDevices(world: World, mm: Mm, page: number, frame: Frame): void {
+	for (const device of devicesOf(world, mm)) {
+		const entry = hasNotifier(device) ? device.entries.get(page) : undefined;
+		if (entry !== undefined && entry.frame !== frame) world.violate("I-10", `mm${mm.id} device${device.id}`, page);
+	}
+}
+
 /** Put an entry last in order of use; a TLB that is full loses its first. */
 function use(device: Device, page: number, entry: DeviceEntry): void {
 	device.entries.delete(page);

@@ -3,7 +3,7 @@
 import { isUnlockedAt, isUnlockedYet, type Step } from "../strategies/steps.js";
 import { hasNotifiers, hitVms, invalidateRange, presentSptes, rangeStart } from "./bracket.js";
 import { addressed, changePte } from "./changepte.js";
-import { lacksChangePte, mirrorsEnd, tellDeviceTlbs, tellMissing } from "./devices.js";
+import { checkDevices, lacksChangePte, mirrorsEnd, tellDeviceTlbs, tellMissing } from "./devices.js";
 import type { Operation, PrimaryChange, Rest } from "./operation.js";
 import { checkVisible, settleOperation } from "./oracle.js";
 import type { Vm } from "./vm.js";
@@ -121,8 +121,10 @@ function runCommit(world: World, operation: Operation, { change, told, wasReadOn
 		else if (step.step === "invalidate-range") invalidateRange(world, operation);
 		else if (step.step === "invalidate-missing") invalidateMissing(world, operation);
 		else if (step.step === "set-pte") {
-			if (change.frame !== null && told.writable && (change.extent ?? "all") === "all")
+			if (change.frame !== null && told.writable && (change.extent ?? "all") === "all") {
 				checkVisible(world, operation.mm, operation.page, change.frame);
+				checkDevices(world, operation.mm, operation.page, change.frame);
+			}
 			change.apply();
 		}
 	}

@@ -175,15 +175,15 @@ describe("kernel.md 1.0, 2.5 and 5: who is told, and when", () => {
 	it("5 (b) given an SVA device that has read a page, when the host writes the copy, then only a draft that is told late reads the old one", () => {
 		const records = [filled(), fork, attach(DeviceKind.sva), dmaRead(), cow(Point.begin), cow(Point.commit), hostWrite, dmaRead()];
 		for (const strategy of SAFE) expect([strategy, replayed(strategy, records).violation]).toEqual([strategy, null]);
-		expect(replayed("range-after-unlock", records).violation).toBe("I-2 mm0 device7");
+		expect(replayed("range-after-unlock", records).violation).toBe("I-10 mm0 device7");
 	});
 
 	it("5 (c) given a mirror, when the host writes between set_pte and the late invalidation, then the write-protected step makes it wait", () => {
 		const begin = [slot, filled(), fork, attach(DeviceKind.mirror), dmaRead(), cow(Point.begin), cow(Point.commit)];
 		const records = [...begin, hostWrite, dmaRead(), cow(Point.end), dmaRead()];
 		for (const strategy of SAFE) expect([strategy, replayed(strategy, records).violation]).toEqual([strategy, null]);
-		expect(replayed("fix:writeProtectStep=false", records).violation).toBe("I-2 mm0 device7");
-		expect(replayed("range-after-unlock", records).violation).toBe("I-2 mm0 device7");
+		expect(replayed("fix:writeProtectStep=false", records).violation).toBe("I-10 mm0 device7");
+		expect(replayed("range-after-unlock", records).violation).toBe("I-10 mm0 device7");
 	});
 
 	it("5 (c') given the window of fix, when a write fault may reuse the page in it, then the mirror reads the old one", () => {
