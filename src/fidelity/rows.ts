@@ -91,6 +91,11 @@ export interface RowInput {
 const CONCURRENT = "accesses and kernel events ran at the same time, in this phase or before: their order is inferred from the faults";
 /** tdp_mmu_zap_leafs flushes before it drops mmu_lock in the middle of a range. */
 const YIELDS = "the MMU may have yielded inside a range of several pages: each time it flushes once more";
+/** kernel.md 3.5, 7: what finds its mapping sets accessed bits, and leaves no event. */
+const AGED = "pages were aged, and accesses that find their mapping are not recorded: which of them were young again is not known";
+/** What ageing changes. */
+const AGEINGS = counterIndex("bySite.age.count");
+const BY_AGE: ReadonlySet<string> = new Set(["spteChanged", "flush.guestTlb"]);
 const UNSEEN = "the check saw no difference: what a freed page contains when it is looked at, or used again by then, is not in the trace";
 const OTHER_THREADS = "faults of threads that no access log covers are among the observed";
 
@@ -121,12 +126,14 @@ class RowBuilder {
 	}
 
 	events(phase: number | null, counters: BigUint64Array, sums: Sums, concurrent: boolean): void {
+		const { header } = this.#input;
 		const { kinds } = this.#input.observed;
 		for (const [counter, kind] of COMPARED) {
 			const predicted = predictedValue(counters, counter);
 			const observed = sums.get(counter) ?? 0;
 			if (predicted === 0 && observed === 0 && !ALWAYS.has(counter)) continue;
 			let open = counter === "hostFaults" ? OTHER_THREADS : openQuestion(concurrent);
+			if (predicted !== observed && BY_AGE.has(counter) && header.access !== "complete" && (counters[AGEINGS] ?? 0n) > 0n) open ??= AGED;
 			const more = observed - predicted;
 			if (counter === "flush.guestTlb" && more > 0 && more <= (sums.get(WIDE_RANGES) ?? 0)) open ??= YIELDS;
 			this.add(phase, counter, "events", predicted, observed, kinds.has(kind) ? open : `the capture has no ${kind} events`);

@@ -190,6 +190,8 @@ export class Task {
 	upkeep: OpenUpkeep | null = null;
 	/** __mmu_notifier_clear_flush_young and its kin: KVM's own tracepoint inside says it once more. */
 	ages = false;
+	/** Whose pages it has aged last: what it does to SPTEs outside every bracket is that. */
+	agedVm: CapturedVm | null = null;
 	/** A memslot goes: KVM's zap of everything belongs to that. */
 	deletesSlot = false;
 

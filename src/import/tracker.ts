@@ -78,7 +78,7 @@ export class Tracker {
 	}
 
 	vmOfTask(task: Task): CapturedVm | null {
-		return task.brackets.at(-1)?.item?.vm ?? task.vm;
+		return task.brackets.at(-1)?.item?.vm ?? task.vm ?? task.agedVm;
 	}
 
 	pageFault(task: Task, event: KernelEvent): void {

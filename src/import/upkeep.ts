@@ -43,6 +43,8 @@ export class Upkeep {
 		const { upkeep } = task;
 		if (upkeep === null) return;
 		if (upkeep.kind === "dirtyLog" && event.code === Code.dirtyLog) return;
+		// Accessed bits go one by one, and the flush comes behind them.
+		if (upkeep.kind === "age" && event.code === Code.spteChanged) return;
 		task.upkeep = null;
 		if (upkeep.kind === "pin") {
 			if (event.code !== Code.pinReturn) this.#pinned(task, upkeep, upkeep.pages);
@@ -60,6 +62,7 @@ export class Upkeep {
 		const page = pageOf(v[Age.start]);
 		const pages = pagesOf(v[Age.start], v[Age.end]);
 		const vm = this.#host.vmOfMm(Number.isNaN(v[Age.mm]) ? 0 : v[Age.mm], task, page, pages);
+		task.agedVm = vm;
 		if (vm?.hits(page, pages) === true) this.#timeline.instant("age", vm, page, [pages, young]);
 	}
 
@@ -72,6 +75,7 @@ export class Upkeep {
 		const pages = pagesOf(v[KvmAge.start], v[KvmAge.end]);
 		const met = task.vm?.hits(page, pages) === true ? [task.vm] : this.#host.vms.filter((vm) => vm.hits(page, pages));
 		const [vm] = met;
+		task.agedVm = met.length === 1 ? (vm ?? null) : null;
 		if (vm === undefined) return;
 		if (met.length > 1) {
 			this.ambiguous++;

@@ -274,6 +274,7 @@ describe("what has no bracket", () => {
 	it("3.5: by KVM's tracepoints alone, a flush behind one tells which it was", async () => {
 		const host = new Host();
 		host.tracepoint(["kswapd0", 40], "kvm_age_hva", `mmu notifier age hva: ${hva(2)} -- ${hva(3)}`);
+		host.tracepoint(["kswapd0", 40], "kvm_tdp_mmu_spte_changed", "as id 0 gfn 2 level 1 old_spte 100002e67 new_spte 100002e47");
 		host.probe(["kswapd0", 40], "kvm_flush_remote_tlbs", "kvm=0xffffc90000001000");
 		host.tracepoint(["kswapd0", 40], "kvm_age_hva", `mmu notifier age hva: ${hva(4)} -- ${hva(5)}`);
 		host.tracepoint(["khugepaged", 22], "kvm_test_age_hva", `mmu notifier test age hva: ${hva(6)}`);
