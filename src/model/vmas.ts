@@ -43,7 +43,7 @@ export class Vmas {
 	/** What of them lies in [first, first + pages), in order. */
 	within(first: number, pages: number): Vma[] {
 		const end = Math.min(first + pages, PAGE_LIMIT);
-		return this.#list.filter((vma) => vma.first < end && vma.end > first).map((vma) => part(vma, first, end));
+		return this.#list.map((vma) => part(vma, first, end)).filter((piece) => piece.first < piece.end);
 	}
 
 	/** In the place of whatever was mapped there. */

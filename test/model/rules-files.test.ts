@@ -256,6 +256,18 @@ describe("kernel.md 1.18: remap_file_pages", () => {
 		expect(each([...ALL, "legacy-2.6.32", "legacy-3.6"], raced, "coherence.violations")).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
 	});
 
+	it("1.18 given no pages, then there is nothing to remap, and nobody is told but by the bracket", () => {
+		const counter = replayed("wrapped", [...shared, read(1), remap(64, 0)]);
+		expect(["notifier.rangeStart", "flush.primaryTlb", "mmuLockWrite"].map(counter)).toEqual([1, 0, 0]);
+		const device = { ...mm, kind: 5 } as const;
+		const told = replayed("wrapped", [
+			...shared,
+			op("deviceAttach", 0, [0, 8, 4], device),
+			onRange("remapFilePages", 1, 0, NotifyEvent.clear, 64),
+		]);
+		expect(told("notifier.invalidateSecondaryTlb")).toBe(0);
+	});
+
 	it("2.1 given nobody in between, then the draft's callback suffices", () => {
 		expect(each(["range-after-unlock", "drop"], whole, "coherence.violations")).toEqual([0, 0]);
 	});
