@@ -86,6 +86,12 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 	const short = otherRun !== "" || checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
 	flow.finish(phased);
+	if (emitter.impossible > 0) {
+		const what = `${emitter.impossible} events are at addresses that no machine has`;
+		if (!sources.lenient) throw new BadInputError(what, { where: sources.trace, hint: "--lenient leaves them out" });
+		warnings.push(what);
+		losses.push({ name: "damaged", count: emitter.impossible });
+	}
 	warnings.push(...rangeCosts(emitter.unexplained), ...upkeepCosts(tracker));
 	if (stats !== null) counters(stats.rows, sink, places.at(timeline.at));
 

@@ -48,6 +48,8 @@ export class Emitter {
 	readonly #windows = new Windows();
 	readonly #agents = new VmAgents();
 	readonly #split = new Map<BracketItem, number>();
+	/** Records at addresses that no machine has: they are left out. */
+	impossible = 0;
 	/** Operations whose begin and end have something else between them: something ran at the same time. */
 	splitOperations = 0;
 	/** Ranges that reach guest memory and of which nothing tells what they were for, by enum mmu_notifier_event. */
@@ -152,6 +154,10 @@ export class Emitter {
 		at: number,
 		text?: string,
 	): void {
+		if (!isAddressed(page, args)) {
+			this.impossible++;
+			return;
+		}
 		const ns = this.#ns(at);
 		this.#sink.cause({ kind: "operation", name, agent, page, args, ns, text });
 	}
@@ -217,6 +223,10 @@ export class Emitter {
 
 	#observation(item: ObservedItem): void {
 		if (item.dropped) return;
+		if (!isAddressed(item.page, item.args)) {
+			this.impossible++;
+			return;
+		}
 		const vm = item.vm;
 		const agent = vm === null ? HOST : isOfGuest(item.name) ? this.#agents.guest(vm, item.vcpu) : this.#agents.vm(vm);
 		this.#sink.observe({
@@ -234,6 +244,12 @@ export class Emitter {
 
 function isSorted(pieces: readonly Piece[]): boolean {
 	for (let at = 1; at < pieces.length; at++) if (byPlace(pieces[at - 1], pieces[at]) > 0) return false;
+	return true;
+}
+
+function isAddressed(page: number, args: readonly number[]): boolean {
+	if (!Number.isSafeInteger(page) || page < 0) return false;
+	for (const value of args) if (!Number.isSafeInteger(value) || value < 0) return false;
 	return true;
 }
 

@@ -118,7 +118,7 @@ export class Tracker {
 			gfn: pageOf(v[Memslot.gpa]),
 			page: pageOf(v[Memslot.hva]),
 			pages: pageOf(v[Memslot.size]),
-			flags: v[Memslot.flags],
+			flags: pointer(v[Memslot.flags]),
 		};
 		task.deletesSlot = vm.slots.some((other) => other.slot === slot.slot && other.as === slot.as && movesSlot(other, slot));
 		vm.setSlot(slot);
