@@ -44,6 +44,8 @@ export function hasFilePage(file: u32, page: u64): bool {
 
 /** mmap with MAP_FIXED: what was mapped there is unmapped first. */
 export function mapFile(mm: Mm, page: u64, count: u64, kind: u32, file: u32, offset: u64): void {
+	// mmap(2): EINVAL
+	if (count == 0) return;
 	const end = rangeEnd(page, count);
 	unmapRange(mm, page, count);
 	removeVmas(mm, page, end);

@@ -11,6 +11,8 @@ import type { World } from "./world.js";
 
 /** mmap with MAP_FIXED: what was mapped there is unmapped first. */
 export function mmap(world: World, mm: Mm, page: number, pages: number, kind: VmaKind, file: number, offset: number): void {
+	// mmap(2): EINVAL
+	if (pages === 0) return;
 	if (mm.mapped(page, pages).length > 0) runWhole(world, zapOperation(world, mm, page, pages));
 	mm.vmas.remove(page, pages);
 	if (kind === VmaKind.anonymous) return;

@@ -55,6 +55,7 @@ export class Vmas {
 	}
 
 	remove(first: number, pages: number): void {
+		if (pages <= 0) return;
 		const end = first + pages;
 		this.#list = this.#list.flatMap((vma) => {
 			if (vma.end <= first || vma.first >= end) return [vma];

@@ -56,6 +56,13 @@ describe("kernel.md 1.10: faults where a file is mapped", () => {
 		expect(each(ALL, [...memory, read(), write()])).toEqual([1, 1, 1, 1, 1, 1]);
 	});
 
+	it("1.10 given a mapping of no pages over another one, then mmap refuses it (EINVAL), and the other one stays whole", () => {
+		const huge = [slot(), maps(VmaKind.privateHugetlb, 512)];
+		const records = [...huge, op("mmap", 1, [0, VmaKind.privateFile, 1, 0])];
+		const { vmas } = modelAfter("drop", records).world.mm(0);
+		expect(vmas.within(SLOT_PAGE, 512)).toEqual(modelAfter("drop", huge).world.mm(0).vmas.within(SLOT_PAGE, 512));
+	});
+
 	it("1.10 given two mms that map one page, then both have the same frame, and the page cache holds it once both are gone", () => {
 		const records = [...shared, maps(VmaKind.sharedFile, 8, child), hostRead(), op("populate", 0, [1, 1], child)];
 		const model = modelAfter("drop", [...records, op("exit", 0, [], child), onRange("zap", 0, 1, NotifyEvent.clear)]);
