@@ -158,14 +158,11 @@ function useOtherwise(shape: Shape, order: usize, way: u32): void {
 // @ts-ignore: decorator
 @inline
 export function replace(shape: Shape, at: usize): u32 {
-	if (shape.order == Order.nibbles) {
-		const order = load<u64>(at + shape.orderAt) ^ IDENTITY;
-		const way = <u32>(order >> shape.lastAt) & 15;
-		store<u64>(at + shape.orderAt, ((order & ~shape.used) | ((order << 4) & shape.used) | way) ^ IDENTITY);
-		return way;
-	}
-	const way = victimOf(shape, at);
-	use(shape, at, way);
+	if (shape.order == Order.table) return replaceInLine(shape, at);
+	if (shape.order != Order.nibbles) return replaceOtherwise(shape, at + shape.orderAt);
+	const order = load<u64>(at + shape.orderAt) ^ IDENTITY;
+	const way = <u32>(order >> shape.lastAt) & 15;
+	store<u64>(at + shape.orderAt, ((order & ~shape.used) | ((order << 4) & shape.used) | way) ^ IDENTITY);
 	return way;
 }
 
@@ -178,20 +175,14 @@ export function replaceInLine(shape: Shape, at: usize): u32 {
 	return way;
 }
 
-// @ts-ignore: decorator
-@inline
-export function victimOf(shape: Shape, at: usize): u32 {
-	const order = at + shape.orderAt;
-	if (shape.order == Order.nibbles) return <u32>((load<u64>(order) ^ IDENTITY) >> shape.lastAt) & 15;
-	if (shape.order == Order.table) return load<u8>(shape.victims + load<u8>(order));
-	return otherVictim(shape, order);
-}
-
-function otherVictim(shape: Shape, order: usize): u32 {
-	if (shape.order == Order.tree) return treeVictim(load<u64>(order), shape.ways);
-	let oldest: u32 = 0;
-	for (let way: u32 = 1; way < shape.ways; way++) {
-		if (load<u64>(order + ((<usize>way) << 3), 8) < load<u64>(order + ((<usize>oldest) << 3), 8)) oldest = way;
+function replaceOtherwise(shape: Shape, order: usize): u32 {
+	let way: u32 = 0;
+	if (shape.order == Order.tree) way = treeVictim(load<u64>(order), shape.ways);
+	else {
+		for (let other: u32 = 1; other < shape.ways; other++) {
+			if (load<u64>(order + ((<usize>other) << 3), 8) < load<u64>(order + ((<usize>way) << 3), 8)) way = other;
+		}
 	}
-	return oldest;
+	useOtherwise(shape, order, way);
+	return way;
 }

@@ -1,6 +1,6 @@
 // Memory-level parallelism where the page tables outgrow the caches: the records of upcoming accesses are loaded some dozens at a time, addresses
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
-import { agentAt, opAt, opWide, pageAt } from "./decode";
+import { agentAt, opOf, pageAt } from "./decode";
 import { AGENT_SHIFT, OPERATION } from "./generated/constants";
 import { PAGE_LIMIT } from "./layout";
 import { leafOf, recordIn, tableBytes } from "./pagetable";
@@ -43,7 +43,7 @@ export function touch(from: u32, events: u32): u32 {
 	const end = min<u32>(from + AHEAD, events);
 	let at = addresses;
 	for (let index = from; index < end; index++) {
-		const op: u32 = opWide ? load<u32>(opAt + ((<usize>index) << 2)) : load<u8>(opAt + index);
+		const op = opOf(index);
 		const agent = agentAt(op >> AGENT_SHIFT);
 		if (agent.vcpu == 0 || (op & 7) == OPERATION) continue;
 		const page = agent.base + load<u32>(pageAt + ((<usize>index) << 2));

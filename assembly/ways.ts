@@ -6,7 +6,7 @@
 // 4 ways a set is one cache line: | 4 tags 16 | 4 entries 16 | order 1, epoch at 36 |. Entries keep their way; what moves is the order. Entry 0 is a free
 // way, whatever its tag, and the padding of the ways: what translates is present, and zeroed memory is an empty TLB.
 import { PAGE_LIMIT } from "./layout";
-import { makeOrder, use, victimOf } from "./order";
+import { makeOrder, replace, use } from "./order";
 import { isNarrow, LINE_ENTRIES, LINE_ORDER, Order, Shape } from "./shape";
 
 /** No such way. */
@@ -184,11 +184,11 @@ export function fillWay(shape: Shape, at: usize, tag: u64, entry: u32): usize {
 function fillNew(shape: Shape, at: usize, tag: u64, entry: u32): usize {
 	let way = freeWay(shape, at);
 	tookFree = way < shape.ways;
-	if (!tookFree) way = victimOf(shape, at);
+	if (tookFree) use(shape, at, way);
+	else way = replace(shape, at);
 	setTagOfWay(shape, at, way, tag);
 	const place = entryOf(shape, at, way);
 	store<u32>(place, entry);
-	use(shape, at, way);
 	return place;
 }
 

@@ -205,15 +205,20 @@ export function vmState(vm: Vm, strategy: u32): VmState {
 	return changetype<VmState>(changetype<usize>(vm) + offsetof<Vm>() + <usize>strategy * offsetof<VmState>());
 }
 
+// @ts-ignore: decorator
+@inline
+function vcpuKey(vmId: u32, id: u32): u64 {
+	return ((<u64>vmId) << 32) | id;
+}
+
 /** A vCPU that a record has spoken of; address 0: none has. */
 export function findVcpu(vmId: u32, id: u32): Vcpu {
-	return changetype<Vcpu>(get(vcpus, ((<u64>vmId) << 32) | id));
+	return changetype<Vcpu>(get(vcpus, vcpuKey(vmId, id)));
 }
 
 export function vcpuOf(vm: Vm, id: u32): Vcpu {
-	const key = ((<u64>vm.id) << 32) | id;
-	const known = get(vcpus, key);
-	if (known != 0) return changetype<Vcpu>(known);
+	const known = findVcpu(vm.id, id);
+	if (exists(known)) return known;
 	const vcpu = changetype<Vcpu>(reserve(offsetof<Vcpu>() + (offsetof<VcpuState>() + TLB_BYTES) * strategies));
 	vcpu.id = id;
 	vcpu.vm = vm;
@@ -230,7 +235,7 @@ export function vcpuOf(vm: Vm, id: u32): Vcpu {
 	if (exists(last)) last.next = vcpu;
 	else firstVcpu = vcpu;
 	lastVcpu = vcpu;
-	set(vcpus, key, <u32>changetype<usize>(vcpu));
+	set(vcpus, vcpuKey(vm.id, id), <u32>changetype<usize>(vcpu));
 	return vcpu;
 }
 
