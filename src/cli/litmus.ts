@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../errors.js";
-import { exportWitness } from "../litmus/export.js";
+import { writeWitness } from "../litmus/export.js";
 import { litmusHtml } from "../litmus/html.js";
 import { chooseScenarios } from "../litmus/library.js";
 import { litmusJson, matrixLines, scenarioLines, totalLine } from "../litmus/listing.js";
@@ -14,7 +14,6 @@ import { isExpected, judge, VARIANTS } from "../litmus/verdict.js";
 import { plural } from "../report/numbers.js";
 import { STRATEGIES } from "../strategies/index.js";
 import type { Strategy } from "../strategies/steps.js";
-import { TraceWriter } from "../trace/writer.js";
 import { chooseStrategies, wholeNumber } from "./choices.js";
 import { type VoiceOptions, withVoice } from "./options.js";
 import { type Voice, voiceOf, warn, writeError, writeJson, writeOut } from "./output.js";
@@ -92,13 +91,7 @@ function writeTrace(scenarios: readonly Scenario[], strategies: readonly Strateg
 			where: "--export",
 			hint: "mmreplay litmus h --strategies establish-naive --export h.mmtrace",
 		});
-	const writer = new TraceWriter(path);
-	try {
-		writer.finish(exportWitness(scenario, strategy, writer));
-	} catch (error) {
-		writer.abort();
-		throw error;
-	}
+	writeWitness(path, scenario, strategy);
 }
 
 function runSearch(strategies: readonly Strategy[], options: LitmusFlags, voice: Voice): void {

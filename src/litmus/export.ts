@@ -7,7 +7,7 @@ import { isUnlockedAt, type Strategy } from "../strategies/steps.js";
 import { emptyHeader } from "../trace/header.js";
 import { Access, AgentKind, DeviceKind, NotifyEvent, type OperationName, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, TraceHeader, TraceRecord } from "../trace/record.js";
-import type { TraceWriter } from "../trace/writer.js";
+import { TraceWriter } from "../trace/writer.js";
 import { explore } from "./explore.js";
 import { compileProgram } from "./program.js";
 import type { Scenario, Statement, ThreadSpec, WHOLE_OPERATIONS } from "./scenario.js";
@@ -29,7 +29,7 @@ const NOBODY: Agent = { kind: AgentKind.mm, vm: 0, vcpu: 0, mm: MM, thread: 0 };
  * Write the records of the shortest witness that a trace can tell, and return the trace's header. The same rule then breaks in a replay.
  * @throws UsageError where there is none
  */
-export function exportWitness(scenario: Scenario, strategy: Strategy, writer: TraceWriter): TraceHeader {
+function exportWitness(scenario: Scenario, strategy: Strategy, writer: TraceWriter): TraceHeader {
 	const program = compileProgram(scenario, strategy);
 	const witness = findWitness(program, true);
 	if (witness !== null) return new WitnessExport(scenario, strategy, witness, writer).run();
@@ -40,6 +40,20 @@ export function exportWitness(scenario: Scenario, strategy: Strategy, writer: Tr
 			? "it takes somebody's step within a commit or a fault that a trace has as one moment (docs/litmus.md)"
 			: "only what can happen has a witness",
 	});
+}
+
+/**
+ * The same as a file; none is left where it cannot be.
+ * @throws UsageError as above
+ */
+export function writeWitness(path: string, scenario: Scenario, strategy: Strategy): void {
+	const writer = new TraceWriter(path);
+	try {
+		writer.finish(exportWitness(scenario, strategy, writer));
+	} catch (error) {
+		writer.abort();
+		throw error;
+	}
 }
 
 /** An operation of a thread that is under way. */

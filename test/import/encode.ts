@@ -222,3 +222,19 @@ export const asBpftraceJson = (events: readonly RunEvent[]): string =>
 		...events.map((e) => `{"type": "printf", "data": "${bpfLine(e)}\\n"}`),
 		"",
 	].join("\n");
+
+/** What the importers make of a small run, by kind. */
+export const SMALL_RUN_OPERATIONS = {
+	memslot: 1,
+	fault: 40,
+	ksmWriteProtect: 16,
+	ksmPromote: 8,
+	ksmReplace: 8,
+	cow: 4,
+	vmexit: 40,
+	spteChanged: 56,
+	rangeStart: 28,
+	rangeEnd: 28,
+	ksmMerge: 16,
+	cowCopy: 4,
+};

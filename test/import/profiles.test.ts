@@ -1,7 +1,7 @@
 // The same small run as the kernels of each profile print it: what they have, lack and inline (formats.md section 3). It is the same run whatever the
 // kernel, and what the kernel costs in certainty is said.
 import { describe, expect, it } from "vitest";
-import { asTracefs, type RunEvent, smallRun } from "./encode.js";
+import { asTracefs, type RunEvent, SMALL_RUN_OPERATIONS, smallRun } from "./encode.js";
 import { failure, file, imported, operations } from "./sources.js";
 
 type Change = (events: readonly RunEvent[]) => RunEvent[];
@@ -102,7 +102,7 @@ describe.each(KERNELS)("a capture of $profile", (kernel) => {
 	it.each(kernel.releases)("told as %s is the same run", async (release) => {
 		const trace = await imported(captured(kernel), { kernel: release, events: definitions(kernel) });
 		const { changePte: changes = 0, ...counts } = operations(trace);
-		expect(counts).toEqual(BASE);
+		expect(counts).toEqual(SMALL_RUN_OPERATIONS);
 		expect(changes).toBe(kernel.strategy === "wrapped" ? 28 : 0);
 		expect(trace.header.strategy).toBe(kernel.strategy);
 		expect(trace.header.strategyEvidence.at(-1)).toBe(`kernel profile ${kernel.profile} (told: ${release})`);
@@ -132,18 +132,3 @@ describe.each(KERNELS)("a capture of $profile", (kernel) => {
 
 /** Profiles whose kernels could have made such a capture: they lack what it does not show. */
 const MAY_BE: Readonly<Record<string, readonly string[]>> = { "6.12": ["6.6"] };
-
-const BASE = {
-	memslot: 1,
-	fault: 40,
-	ksmWriteProtect: 16,
-	ksmPromote: 8,
-	ksmReplace: 8,
-	cow: 4,
-	vmexit: 40,
-	spteChanged: 56,
-	rangeStart: 28,
-	rangeEnd: 28,
-	ksmMerge: 16,
-	cowCopy: 4,
-};

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exportWitness } from "../../src/litmus/export.js";
+import { writeWitness } from "../../src/litmus/export.js";
 import { chooseScenarios } from "../../src/litmus/library.js";
 import { DEFAULT_MACHINE, setsOf } from "../../src/machine/machine.js";
 import { ReferenceModel } from "../../src/model/replay.js";
@@ -11,7 +11,6 @@ import { findStrategy } from "../../src/strategies/index.js";
 import type { Strategy } from "../../src/strategies/steps.js";
 import { openTrace } from "../../src/trace/reader.js";
 import { records } from "../../src/trace/records.js";
-import { TraceWriter } from "../../src/trace/writer.js";
 
 let folder = "";
 beforeAll(() => {
@@ -29,13 +28,7 @@ function exported(scenario: string, strategy: string): string {
 	const path = join(folder, `${scenario}-${strategy.replaceAll(":", "-")}.mmtrace`);
 	const [chosen] = chooseScenarios([scenario]);
 	if (chosen === undefined) throw new Error(scenario);
-	const writer = new TraceWriter(path);
-	try {
-		writer.finish(exportWitness(chosen, strategyOf(strategy), writer));
-	} catch (error) {
-		writer.abort();
-		throw error;
-	}
+	writeWitness(path, chosen, strategyOf(strategy));
 	return path;
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { replayTrace } from "../../src/engine/replay.js";
-import { exportWitness } from "../../src/litmus/export.js";
+import { writeWitness } from "../../src/litmus/export.js";
 import { builtInScenarios } from "../../src/litmus/library.js";
 import { expectedVerdict, type Scenario } from "../../src/litmus/scenario.js";
 import { VARIANTS } from "../../src/litmus/verdict.js";
@@ -15,7 +15,6 @@ import type { OperationKind, Step, Strategy } from "../../src/strategies/steps.j
 import { Access, AgentKind, DeviceKind, FaultFlag, OpFlag, Point } from "../../src/trace/kinds.js";
 import { openTrace } from "../../src/trace/reader.js";
 import type { Agent, TraceRecord } from "../../src/trace/record.js";
-import { TraceWriter } from "../../src/trace/writer.js";
 import { mmreplay } from "../cli/process.js";
 import { expectEqual } from "../engine/compare.js";
 import { referenceReplay } from "../engine/reference.js";
@@ -45,13 +44,7 @@ function broken(trace: ReturnType<typeof openTrace>, strategies: readonly Strate
 
 function exported(scenario: Scenario, strategy: Strategy): string {
 	const path = join(folder, `${scenario.name}-${strategy.name.replaceAll(":", "-")}.mmtrace`);
-	const writer = new TraceWriter(path);
-	try {
-		writer.finish(exportWitness(scenario, strategy, writer));
-	} catch (error) {
-		writer.abort();
-		throw error;
-	}
+	writeWitness(path, scenario, strategy);
 	return path;
 }
 
