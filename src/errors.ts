@@ -9,6 +9,9 @@ export interface ErrorContext {
 	readonly cause?: unknown;
 }
 
+/** What a damaged source or a file's name put into it neither ends the line nor commands a terminal. */
+const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
+
 /** The command line prints `mmreplay: error: WHAT (WHERE)` and `hint: HINT`. */
 export class MmreplayError extends Error {
 	readonly exitCode: number;
@@ -17,12 +20,14 @@ export class MmreplayError extends Error {
 	readonly hint: string | undefined;
 
 	constructor(exitCode: number, what: string, context: ErrorContext = {}) {
-		super(context.where === undefined ? what : `${what} (${context.where})`, { cause: context.cause });
+		const said = oneLine(what);
+		const where = context.where === undefined ? undefined : oneLine(context.where);
+		super(where === undefined ? said : `${said} (${where})`, { cause: context.cause });
 		this.name = new.target.name;
 		this.exitCode = exitCode;
-		this.what = what;
-		this.where = context.where;
-		this.hint = context.hint;
+		this.what = said;
+		this.where = where;
+		this.hint = context.hint === undefined ? undefined : oneLine(context.hint);
 	}
 }
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, createReadStream, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { foreignBytes, isPlainText } from "../import/foreign.js";
 import { looksLikePerfetto } from "../import/perfettowire.js";
 import { openTrace, type TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
@@ -35,7 +36,7 @@ export function isTrace(path: string): boolean {
 		const buffer = new Uint8Array(HEAD_BYTES);
 		const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0));
 		if (Buffer.from(head.subarray(0, 16)).includes(Buffer.from(MAGIC))) return true;
-		return head[0] === Tag.header && !looksLikePerfetto(head);
+		return head[0] === Tag.header && !isPlainText(head) && foreignBytes(head) === undefined && !looksLikePerfetto(head);
 	} finally {
 		closeSync(fd);
 	}

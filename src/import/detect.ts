@@ -2,6 +2,7 @@
 import { BadInputError, UsageError } from "../errors.js";
 import { MAGIC as TRACE_MAGIC } from "../trace/wire.js";
 import { parseBpftraceJson, parseBpftraceLine } from "./bpftrace.js";
+import { type Foreign, foreignBytes, foreignText, isPlainText } from "./foreign.js";
 import { parseLatencyLine } from "./latency.js";
 import { looksLikePerfetto } from "./perfettowire.js";
 import { parsePerfLine } from "./perfscript.js";
@@ -25,23 +26,13 @@ export const HEAD_BYTES = 1 << 16;
 
 const bytesOf = (text: string): number[] => [...Buffer.from(text, "latin1")];
 
-/** What is told by its first bytes and not read here. */
-const FOREIGN: readonly { readonly magic: readonly number[]; readonly what: string; readonly hint: string }[] = [
-	{ magic: bytesOf("PERFILE2"), what: "a perf.data file", hint: "perf script --ns -F comm,pid,tid,cpu,time,event,trace makes text of it" },
-	{ magic: [0x28, 0xb5, 0x2f, 0xfd], what: "compressed with zstd", hint: "zstd -dc FILE | mmreplay import - …" },
-	{ magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], what: "compressed with xz", hint: "xz -dc FILE | mmreplay import - …" },
-	{ magic: bytesOf("BZh"), what: "compressed with bzip2", hint: "bzip2 -dc FILE | mmreplay import - …" },
-	{ magic: bytesOf("PK\u0003\u0004"), what: "a zip archive", hint: "unpack it and name the files in it" },
-	{ magic: bytesOf("\u007fELF"), what: "an ELF binary", hint: "name a capture" },
-];
-
 const TRACE_DAT = [0x17, 0x08, 0x44, ...bytesOf("tracing")];
 
 const startsWith = (head: Uint8Array, magic: readonly number[]): boolean => magic.every((byte, at) => head[at] === byte);
 
 /** Lines of the head that are whole. */
 function linesOf(head: Uint8Array): string[] {
-	const lines = new TextDecoder().decode(head).split("\n");
+	const lines = new TextDecoder().decode(head).split(/\r?\n/);
 	if (head.length >= HEAD_BYTES) lines.pop();
 	return lines.slice(0, 400);
 }
@@ -62,7 +53,7 @@ function textFormat(lines: readonly string[]): EventFormat | undefined {
 	const [best] = counts.sort(([, a], [, b]) => b - a);
 	const header = lines.slice(0, 30);
 	if (best === undefined || best[1] === 0) {
-		if (header.some((line) => line.startsWith("# tracer:"))) return "tracefs";
+		if (header.some((line) => line.startsWith("# tracer:")) && foreignText(header) === undefined) return "tracefs";
 		return header.some((line) => /^# mmtrace \d/.test(line)) ? "bpftrace" : undefined;
 	}
 	const ofTracefs = header.some((line) => line.startsWith("# tracer:"));
@@ -73,10 +64,15 @@ function textFormat(lines: readonly string[]): EventFormat | undefined {
 
 function shown(head: Uint8Array): string {
 	if (head.length === 0) return "the file is empty";
-	const bytes = [...head.subarray(0, 16)];
-	if (bytes.every((byte) => byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127)))
-		return `it begins with "${Buffer.from(head.subarray(0, 60)).toString("latin1").split("\n")[0] ?? ""}"`;
-	return `it begins with the bytes ${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
+	const text = Buffer.from(head).toString("latin1").trimStart();
+	if (isPlainText(head.subarray(0, 16)))
+		return text === "" ? "there is nothing but white space in it" : `it begins with "${text.slice(0, 60).split(/[\r\n]/)[0] ?? ""}"`;
+	return `it begins with the bytes ${[...head.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
+}
+
+/** @throws BadInputError where it is known what the source is instead */
+function expectOurs(foreign: Foreign | undefined, where: string): void {
+	if (foreign !== undefined) throw new BadInputError(`not a format that can be read: ${foreign.what}`, { where, hint: foreign.hint });
 }
 
 /** @throws UsageError on a trace, BadInputError on anything unknown, naming what was seen */
@@ -84,8 +80,7 @@ export function detect(head: Uint8Array, where: string): Detected {
 	if (startsWith(head, TRACE_DAT)) return { kind: "events", format: "trace.dat" };
 	if (Buffer.from(head.subarray(0, 64)).includes(Buffer.from(TRACE_MAGIC)))
 		throw new UsageError("the source is a trace already", { where, hint: "mmreplay info shows what it holds" });
-	const foreign = FOREIGN.find(({ magic }) => startsWith(head, magic));
-	if (foreign !== undefined) throw new BadInputError(`not a format that can be read: ${foreign.what}`, { where, hint: foreign.hint });
+	expectOurs(foreignBytes(head), where);
 	const stream = STREAM_FORMATS.find((format) => format.looksLike(head));
 	const binary = head.subarray(0, 4096).includes(0);
 	if (!binary && stream === undefined) {
@@ -93,6 +88,7 @@ export function detect(head: Uint8Array, where: string): Detected {
 		if (looksLikeRecords(lines)) return { kind: "records" };
 		const format = textFormat(lines);
 		if (format !== undefined) return { kind: "events", format };
+		expectOurs(foreignText(lines), where);
 	}
 	if (looksLikePerfetto(head)) return { kind: "events", format: "perfetto" };
 	if (stream !== undefined) return { kind: "stream", format: stream };

@@ -1,6 +1,7 @@
 // A Perfetto trace as its packets: `Trace { repeated TracePacket packet = 1 }`, some of them packed by deflate or zstd (formats.md 1.1).
 import { inflateRawSync, inflateSync } from "node:zlib";
 import { BadInputError, LimitError } from "../errors.js";
+import { isPlainText } from "./foreign.js";
 import { readChunks } from "./input.js";
 import { fieldsOf, varintAt } from "./protobuf.js";
 import { damage, type SourceFacts } from "./source.js";
@@ -15,6 +16,8 @@ export const Packet = { ftraceEvents: 1, processTree: 2, systemInfo: 45, compres
 
 /** Whether the bytes begin with packets: a tag, a length that is not absurd, and a message that can be walked as far as it is there. */
 export function looksLikePerfetto(head: Uint8Array): boolean {
+	// Its first byte is a newline, as that of many a text.
+	if (isPlainText(head)) return false;
 	let at = 0;
 	let packets = 0;
 	while (at < head.length && packets < 8) {

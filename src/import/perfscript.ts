@@ -3,7 +3,7 @@
 import type { TextLine } from "./textsource.js";
 
 const REST =
-	/^\s+(-1|\d+)(?:\/(-1|\d+))?\s+(?:\[(\d+)\]\s+)?(?:[^\s\d]\S{3,4}\s+)?(\d+)\.(\d+):\s+(?:\d+\s+)?(?:([\w.-]+):)?([\w.]+)(?:\/[ukhp]*)?: ?(.*)$/s;
+	/^\s+(-1|\d+)(?:\/(-1|\d+))?\s+(?:\[(\d+)\]\s+)?(?:[^\s\d]\S{3,4}\s+)?(\d+)\.(\d+):\s+(?:\d+\s+)?(?:([\w.-]+):)?([\w.]+)(?:\/[ukhGHpPSDW]*|:[ukhGHpPSDW]{1,8})?: ?(.*)$/s;
 /** comm is printed in 16 columns, right-aligned, and is at most 15 bytes. */
 const COMM_COLUMNS = 16;
 const COMM_WIDE = /^\s*(.*?)(\s(?:-1|\d+)(?:\/(?:-1|\d+))?\s+(?:\[\d+\]\s+)?(?:[^\s\d]\S{3,4}\s+)?\d+\.\d+:\s.*)$/s;
@@ -27,7 +27,7 @@ export function parsePerfLine(line: string): TextLine {
 	if (found === undefined) {
 		const lost = LOST.exec(line);
 		if (lost !== null) return { kind: "lost", cpu: 0, events: Number(lost[1] ?? lost[2] ?? lost[3]) };
-		return line.trim() === "" || STACK.test(line) ? { kind: "comment" } : { kind: "foreign" };
+		return line.trim() === "" || STACK.test(line) || NOTE.test(line) ? { kind: "comment" } : { kind: "foreign" };
 	}
 	const [, first, second, cpu, seconds, fraction = "", , name = "", text = ""] = found.match;
 	return {
@@ -45,4 +45,6 @@ export function parsePerfLine(line: string): TextLine {
 }
 
 /** A frame of a call chain that somebody recorded along. */
-const STACK = /^\s+[0-9a-f]{6,16} \S/;
+const STACK = /^\s+(?:[0-9a-f]{6,16} \S|[0-9a-f]{1,5} \S+ \([^()]*\)$)/;
+/** What perf says besides, of losses that it counts. */
+const NOTE = /^(?:Warning:|Check IO\/CPU overload!)$/;

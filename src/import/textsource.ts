@@ -42,6 +42,8 @@ class LineReader {
 	#foreign = 0;
 	#firstForeign = 0;
 	#overwritten = 0;
+	/** Times have no unit: all of a file's, or none. */
+	#ticks: boolean | undefined;
 
 	constructor(layout: TextLayout, facts: SourceFacts, where: string) {
 		this.#layout = layout;
@@ -54,7 +56,8 @@ class LineReader {
 		const line = text.includes("\0") ? NOISE : this.#layout.parse(text.endsWith("\r") ? text.slice(0, -1) : text);
 		switch (line.kind) {
 			case "event":
-				if (complete) {
+				if (!this.#isTimed(line.ticks === true)) this.#notOurs(text, number);
+				else if (complete) {
 					this.#events++;
 					if (line.event.ns % 1000 !== 0) this.#facts.resolutionNs = 1;
 					batch.push(line.event);
@@ -81,6 +84,19 @@ class LineReader {
 		}
 	}
 
+	#isTimed(ticks: boolean): boolean {
+		if (this.#ticks === undefined) {
+			this.#ticks = ticks;
+			if (ticks) {
+				this.#facts.clock ||= "ticks";
+				this.#facts.warnings.push(
+					"times are ticks of a clock without a unit (counter, x86-tsc), taken for nanoseconds: order and counts are right, durations are not",
+				);
+			}
+		}
+		return this.#ticks === ticks;
+	}
+
 	#cut(number: number): void {
 		damage(this.#facts, "the trace is cut off in its last line", `${this.#where}, line ${number}`);
 		this.#facts.warnings.push(`the trace is cut off in line ${number}: that line was left out`);
@@ -93,6 +109,7 @@ class LineReader {
 		else if (this.#foreign > MAX_FOREIGN && !this.#facts.lenient)
 			throw new BadInputError(`not ${this.#layout.format}: the first ${number} lines are none of it`, {
 				where: `${this.#where}, line ${this.#firstForeign}`,
+				hint: "--from FORMAT says which it is meant to be; --lenient goes on in search of events",
 			});
 	}
 
@@ -103,7 +120,11 @@ class LineReader {
 
 	/** @throws BadInputError where there was no event */
 	finish(): void {
-		if (this.#events === 0) throw new BadInputError(`no trace events in the file, read as ${this.#layout.format}`, { where: this.#where });
+		if (this.#events === 0)
+			throw new BadInputError(`no trace events in the file, read as ${this.#layout.format}`, {
+				where: this.#where,
+				hint: "were events enabled, and did anything happen? mmreplay capture prints a recipe that enables them",
+			});
 		lose(this.#facts, "overwritten", this.#overwritten);
 		if (this.#foreign > 0)
 			this.#facts.warnings.push(
@@ -142,6 +163,9 @@ interface Learning {
 	tries: number;
 }
 
+/** Of UTF-8: some editors put it before a text. */
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
 /** Lines of a name that are looked at for a template. */
 const LESSONS = 8;
 
@@ -178,7 +202,8 @@ class ByteLines {
 
 	read({ bytes, view, length, complete }: TextBlock, visit: (event: KernelEvent) => void): void {
 		const fast = complete ? this.#fast : null;
-		for (let at = 0; at < length; ) {
+		const begin = this.#number === 0 && BYTE_ORDER_MARK.every((byte, at) => bytes[at] === byte) ? BYTE_ORDER_MARK.length : 0;
+		for (let at = begin; at < length; ) {
 			this.#number++;
 			const next = fast === null ? MISFIT : fast.line(bytes, view, at, visit);
 			if (next !== MISFIT) {

@@ -13,7 +13,7 @@ export function parseReportLine(line: string): TextLine {
 	if (parsed.kind === "event") {
 		const { event } = parsed;
 		// The text is set in a column: "kvm_page_fault:       vcpu 0 …".
-		return event.text.startsWith(" ") ? { kind: "event", event: { ...event, text: event.text.trimStart() } } : parsed;
+		return event.text.startsWith(" ") ? { ...parsed, event: { ...event, text: event.text.trimStart() } } : parsed;
 	}
 	if (parsed.kind !== "foreign") return parsed;
 	const dropped = DROPPED.exec(line);

@@ -12,14 +12,22 @@ export interface TracefsEvent {
 	readonly text: string;
 }
 
-// comm may hold spaces, '-', ':' and brackets: the greedy first group leaves the last "-pid [cpu]" to the rest.
-const LINE = /^\s*(.*)-(\d+)\s+(?:\(\s*([-\d]+)\)\s+)?\[(\d+)\]\s+(?:([^\s:]+)\s+)?(\d+)\.(\d+): ([\w.]+): ?(.*)$/s;
+// comm may hold spaces, '-', ':' and brackets: the greedy first group leaves the last "-pid [cpu]" to the rest. Flags begin with the irqs-off column,
+// which is no digit. The clocks counter and x86-tsc have no seconds.
+const BEFORE = "^\\s*(.*)-(\\d+)\\s+(?:\\(\\s*([-\\d]+)\\)\\s+)?\\[(\\d+)\\]\\s+(?:[^\\s\\d:][^\\s:]*\\s+)?(\\d+)(?:\\.(\\d+))?: ";
+const LINE = new RegExp(`${BEFORE}([\\w.]+): ?(.*)$`, "s");
+/** What the kernel prints at its place in a trace and is no event: headings of call chains, calls of the function tracer, system calls. */
+const NO_EVENT = new RegExp(
+	`${BEFORE}(?:<(?:user )?stack trace>|\\S+(?: \\[\\w+\\])? <-\\S+(?: \\[\\w+\\])?|sys_\\w+(?:\\(.*\\)| -> 0x[0-9a-f]+))\\s*$`,
+);
+const FRAME = /^\s*=> /;
 const LOST = /^CPU:(\d+) \[LOST (\d+) EVENTS\]/;
 const WRITTEN = /entries-in-buffer\/entries-written: (\d+)\/(\d+)/;
 
 /** What a line is: an event, a note of lost events, the counts of the header, a comment, or nothing that this format has. */
 export type TracefsLine =
-	| { readonly kind: "event"; readonly event: TracefsEvent }
+	/** ticks: its time has no unit. */
+	| { readonly kind: "event"; readonly event: TracefsEvent; readonly ticks?: true }
 	| { readonly kind: "lost"; readonly cpu: number; readonly events: number }
 	| { readonly kind: "written"; readonly inBuffer: number; readonly written: number }
 	| { readonly kind: "comment" }
@@ -40,24 +48,19 @@ export function parseTracefsLine(line: string): TracefsLine {
 	if (match === null) {
 		const lost = LOST.exec(line);
 		if (lost !== null) return { kind: "lost", cpu: Number(lost[1]), events: Number(lost[2]) };
-		return line.trim() === "" ? COMMENT : FOREIGN;
+		return line.trim() === "" || FRAME.test(line) || NO_EVENT.test(line) ? COMMENT : FOREIGN;
 	}
-	const [, comm = "", pid, tgid, cpu, , seconds, fraction = "", name = "", text = ""] = match;
+	const [, comm = "", pid, tgid, cpu, time = "", fraction, name = "", text = ""] = match;
 	// Two lines in one: what lies between them is lost.
 	if (comm.length > MAX_COMM) return FOREIGN;
-	return {
-		kind: "event",
-		event: {
-			comm,
-			pid: Number(pid),
-			tgid: tgid === undefined ? -1 : Number(tgid),
-			cpu: Number(cpu),
-			ns: Number(seconds) * 1e9 + Number(fraction.padEnd(9, "0").slice(0, 9)),
-			name,
-			text,
-		},
-	};
+	const ns = fraction === undefined ? ticksOf(time) : Number(time) * 1e9 + Number(fraction.padEnd(9, "0").slice(0, 9));
+	const event = { comm, pid: Number(pid), tgid: tgid === undefined ? -1 : Number(tgid), cpu: Number(cpu), ns, name, text };
+	return fraction === undefined ? { kind: "event", event, ticks: true } : { kind: "event", event };
 }
+
+/** What a number has exactly of a counter of 64 bits. */
+const EXACT_BITS = 53;
+const ticksOf = (time: string): number => Number(BigInt.asUintN(EXACT_BITS, BigInt(time)));
 
 /** `key=value` of a kprobe line; undefined where there is none. */
 export function field(text: string, key: string): string | undefined {
