@@ -71,6 +71,7 @@ async function buildCommand() {
 
 async function buildEngine() {
 	for (const target of engineTargets) await step(`asc (${target})`, tools.asc, ["--target", target]);
+	await step("asc (generator)", tools.asc, ["--config", "assembly/generator/asconfig.json", "--target", "release"]);
 }
 
 async function buildChanged(force) {

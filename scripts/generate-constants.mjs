@@ -18,6 +18,7 @@ const sources = [
 	new URL("../src/engine/boundary.ts", import.meta.url),
 	new URL("../src/state.ts", import.meta.url),
 	new URL("../src/coherence.ts", import.meta.url),
+	new URL("../src/generate/boundary.ts", import.meta.url),
 ].map(fileURLToPath);
 
 const camel = (name) => name.replace(/[-.]([a-zA-Z])/g, (_, letter) => letter.toUpperCase());
@@ -57,7 +58,7 @@ function kindTable({ OPERATION_BY_CODE }, { FIRST_OBSERVATION }, { OPERATION_KIN
 	return `/** The kind of an operation by the code of its record; 255: it has no step table. */\n${bytes("KIND_OF", kinds)}`;
 }
 
-function generate({ counters, kinds, operations, steps, boundary, state, coherence }) {
+function generate({ counters, kinds, operations, steps, boundary, state, coherence, generator }) {
 	const { COUNTER_PATHS, SITES } = counters;
 	const site = COUNTER_PATHS.filter((path) => path.startsWith(`bySite.${SITES[0]}.`)).map((path) => path.split(".")[2]);
 	const codes = Object.fromEntries(
@@ -119,6 +120,8 @@ function generate({ counters, kinds, operations, steps, boundary, state, coheren
 		number("ENTRY_WORDS", state.ENTRY_WORDS),
 		enumeration("EntryKind", state.EntryKind),
 		enumeration("EntryFlag", state.EntryFlag),
+		enumeration("Pattern", generator.Pattern),
+		number("ZIPF_COLUMN_BYTES", generator.ZIPF_COLUMN_BYTES),
 		operationTables(operations, kinds),
 		kindTable(operations, kinds, steps),
 	].join("");
@@ -135,10 +138,10 @@ try {
 		console.error(output.trimEnd());
 		process.exitCode = 1;
 	} else {
-		const [counters, kinds, operations, steps, boundary, state, coherence] = await Promise.all(
+		const [counters, kinds, operations, steps, boundary, state, coherence, generator] = await Promise.all(
 			sources.map((path) => import(pathToFileURL(join(scratch, relative(join(root, "src"), path).replace(/ts$/, "js"))).href)),
 		);
-		const text = generate({ counters, kinds, operations, steps, boundary, state, coherence });
+		const text = generate({ counters, kinds, operations, steps, boundary, state, coherence, generator });
 		mkdirSync(dirname(target), { recursive: true });
 		if (!existsSync(target) || readFileSync(target, "utf8") !== text) writeFileSync(target, text);
 	}

@@ -38,11 +38,11 @@ export async function generateInto(
 	options: { readonly events: number; readonly seed: number; readonly blockEvents: number },
 	onProgress?: (events: number) => void,
 ): Promise<void> {
-	const stream = new Stream(workload, options.seed);
+	const stream = new Stream(workload, options.seed, writer.pages, Math.min(options.blockEvents, options.events));
 	let blocks = 0;
 	for (let done = 0; done < options.events; ) {
 		const count = Math.min(options.blockEvents, options.events - done);
-		writer.block(stream.take(count));
+		writer.built(stream.take(count));
 		done += count;
 		onProgress?.(done);
 		if (++blocks % BLOCKS_A_TURN === 0) await turn();

@@ -1,10 +1,8 @@
 // What a generated trace is made of: the workloads by name, their parameters and the bounds of these.
-
-/** Where the pages of accesses come from. */
-type Pattern = "hits" | "zipf" | "uniform" | "scan" | "mixed";
+import type { PatternName } from "./boundary.js";
 
 export interface Workload {
-	readonly pattern: Pattern;
+	readonly pattern: PatternName;
 	readonly vms: number;
 	/** Of each VM. */
 	readonly vcpus: number;

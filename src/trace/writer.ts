@@ -107,6 +107,11 @@ export class TraceWriter {
 		}
 	}
 
+	/** How page numbers are written, for who builds blocks elsewhere. */
+	get pages(): PageEncoding {
+		return this.#pages;
+	}
+
 	/** Causes so far. */
 	get causes(): number {
 		return this.#causesWritten + this.#causeBuilder.events;
