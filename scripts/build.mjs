@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildCommands, buildPages } from "./bundles.mjs";
+import { buildCommands, buildPages, buildThreads } from "./bundles.mjs";
 import { withLock } from "./lock.mjs";
 import { node, tools } from "./run.mjs";
 import { exists, inputFiles, isFresh, isPresent, listing, readStamp, root, stampFile } from "./stamp.mjs";
@@ -56,7 +56,7 @@ async function buildCommand() {
 		copyFileSync(join(root, source), join(root, copy));
 		kept.add(copy);
 	}
-	for (const bundle of [buildCommands, buildPages]) {
+	for (const bundle of [buildCommands, buildThreads, buildPages]) {
 		const { files, complaint } = await bundle();
 		if (complaint !== "") {
 			console.error(complaint);

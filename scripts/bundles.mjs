@@ -1,11 +1,12 @@
-// What esbuild makes one file of: each command, because a module costs a start about a millisecond and a kilobyte that is not needed 50 ns, and the
-// scripts of pages.
+// What esbuild makes one file of: each command, because a module costs a start about a millisecond and a kilobyte that is not needed 50 ns, the threads
+// that commands start, and the scripts of pages.
 
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { exists, root } from "./stamp.mjs";
 
 const pages = ["report", "app", "worker"];
+const threads = ["readerthread"];
 
 /** @returns the files written, and what went wrong in one text ("" where nothing did) */
 async function bundle(files, options) {
@@ -53,6 +54,25 @@ export function buildCommands() {
 	);
 }
 
+/** What a thread runs: dist/engine/NAME.js, in place of tsc's. */
+export function buildThreads() {
+	return bundle(
+		threads.flatMap((name) => [`dist/engine/${name}.js`, `dist/engine/${name}.js.map`]),
+		{
+			entryPoints: threads.map((name) => `src/engine/${name}.ts`),
+			outdir: join(root, "dist", "engine"),
+			format: "esm",
+			platform: "node",
+			target: "node20",
+			minifySyntax: true,
+			minifyWhitespace: true,
+			lineLimit: 160,
+			sourcemap: true,
+			banner: { js: 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);' },
+		},
+	);
+}
+
 /** The files that src/cli/commands.ts loads. */
 function commands() {
 	const source = readFileSync(join(root, "src", "cli", "commands.ts"), "utf8");
@@ -72,7 +92,9 @@ export function buildPages() {
 			target: "es2022",
 			minify: true,
 			// What a worker has instead of Node: files that its reader chose.
-			alias: Object.fromEntries(["fs", "crypto", "zlib"].map((name) => [`node:${name}`, join(root, "src", "web", "node", `${name}.ts`)])),
+			alias: Object.fromEntries(
+				["fs", "crypto", "zlib", "worker_threads"].map((name) => [`node:${name}`, join(root, "src", "web", "node", `${name}.ts`)]),
+			),
 			define: { "import.meta.url": '"file:///dist/page/page.js"', "process.version": '"a browser"' },
 		},
 	);

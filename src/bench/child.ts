@@ -1,8 +1,10 @@
 // One measurement in a process of its own: what it is told as JSON in its argument, it answers as JSON on standard output. Fresh processes,
 // because where V8 places code and which build of it runs is decided anew in each (docs/performance.md).
+import { readFileSync } from "node:fs";
 import { COUNTER_PATHS } from "../counters.js";
 import { type Build, defaultBuild, Engine } from "../engine/engine.js";
 import { readInto } from "../engine/feed.js";
+import { ReadAhead } from "../engine/readahead.js";
 import type { ReplayOptions } from "../engine/replay.js";
 import { replayTrace } from "../engine/replay.js";
 import { ReferenceModel } from "../model/replay.js";
@@ -24,6 +26,8 @@ export interface Task {
 	readonly build?: Build;
 	/** By this part of its time: to try the gate on. */
 	readonly slowed?: number;
+	/** engine: read on this thread alone, whatever the trace's length. */
+	readonly alone?: boolean;
 }
 
 export interface Measured {
@@ -33,10 +37,14 @@ export interface Measured {
 	readonly seconds: number;
 	/** Processor time of the whole process meanwhile: what a busy machine does not stretch. */
 	readonly cpuSeconds: number;
-	/** Processor time of the parts, where they were timed apart. */
+	/** Processor time of the parts on the replay's own thread, where they were timed apart. Reading: with checksums and framing. */
 	readonly readSeconds: number;
+	/** By the clock: waiting for the thread that reads ahead. */
+	readonly waitSeconds: number;
 	readonly decodeSeconds: number;
 	readonly engineSeconds: number;
+	/** Processor time of the thread that reads ahead, over the whole trace; 0 where there is none. */
+	readonly readerSeconds: number;
 	readonly memoryBytes: number;
 	/** Of the first strategy, over all events; those that are not 0. */
 	readonly counters: Readonly<Record<string, number>>;
@@ -52,15 +60,25 @@ const MACHINE: ReplayOptions["machine"] = {
 interface Start {
 	readonly at: number;
 	readonly cpu: NodeJS.CpuUsage;
+	readonly own: number | undefined;
 }
 
 function start(): Start {
-	return { at: performance.now(), cpu: process.cpuUsage() };
+	return { at: performance.now(), cpu: process.cpuUsage(), own: ownSeconds() };
 }
 
 function since({ at, cpu }: Start): { seconds: number; cpuSeconds: number } {
 	const { user, system } = process.cpuUsage(cpu);
 	return { seconds: (performance.now() - at) / 1000, cpuSeconds: (user + system) / 1e6 };
+}
+
+/** Processor time of this thread alone, where the system tells. */
+function ownSeconds(): number | undefined {
+	try {
+		return Number(readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[0]) / 1e9;
+	} catch {
+		return undefined;
+	}
 }
 
 function named(counters: BigUint64Array | undefined): Record<string, number> {
@@ -88,36 +106,49 @@ function byParts(task: Task): Measured {
 	let engineSeconds = 0;
 	let began = start();
 	let timed = false;
-	for (const block of trace.blocks()) {
+	const ahead = task.alone === true ? undefined : ReadAhead.begin(trace, 0);
+	ahead?.up(5000);
+	let waitedBefore = 0;
+	let t0 = performance.now();
+	for (const block of trace.blocks(undefined, ahead?.foreseen)) {
 		if (block.type !== BlockType.events) continue;
 		if (!timed && block.firstSequence >= task.skip) {
 			timed = true;
 			began = start();
+			waitedBefore = ahead?.waitedSeconds ?? 0;
+			t0 = performance.now();
 		}
 		const where = trace.where(block);
-		const t0 = performance.now();
-		readInto(engine, trace, block, where);
+		readInto(engine, trace, block, where, ahead);
 		const t1 = performance.now();
 		engine.decode(block, trace.limits, where);
 		const t2 = performance.now();
 		while (engine.run(where));
-		if (task.slowed !== undefined) slowDown(t0, task.slowed);
+		if (task.slowed !== undefined) slowDown(t1, task.slowed);
 		const t3 = performance.now();
-		if (!timed) continue;
-		events += block.events;
-		readSeconds += t1 - t0;
-		decodeSeconds += t2 - t1;
-		engineSeconds += t3 - t2;
+		if (timed) {
+			events += block.events;
+			readSeconds += t1 - t0;
+			decodeSeconds += t2 - t1;
+			engineSeconds += t3 - t2;
+		}
+		t0 = t3;
 	}
 	const times = since(began);
+	const own = ownSeconds();
+	const readerSeconds = ahead?.end() ?? 0;
 	// To ask for processor time at every block would cost as much as the block: the clock's parts, shortened as the whole is.
-	const part = times.cpuSeconds / times.seconds / 1000;
+	const ownCpu = own === undefined || began.own === undefined ? times.cpuSeconds : own - began.own;
+	const waitSeconds = (ahead?.waitedSeconds ?? 0) - waitedBefore;
+	const part = ownCpu / (times.seconds - waitSeconds) / 1000;
 	return {
 		events,
 		...times,
-		readSeconds: readSeconds * part,
+		readSeconds: (readSeconds - waitSeconds * 1000) * part,
+		waitSeconds,
 		decodeSeconds: decodeSeconds * part,
 		engineSeconds: engineSeconds * part,
+		readerSeconds,
 		memoryBytes: engine.memoryBytes,
 		counters: named(engine.counters()[0]),
 	};
@@ -144,7 +175,7 @@ function whole(task: Task): Measured {
 		},
 	);
 	const events = result.events - before;
-	const none = { readSeconds: 0, decodeSeconds: 0, engineSeconds: 0 };
+	const none = { readSeconds: 0, waitSeconds: 0, decodeSeconds: 0, engineSeconds: 0, readerSeconds: 0 };
 	return { events, ...times, ...none, memoryBytes: result.peakMemoryBytes, counters: named(result.strategies[0]?.counters) };
 }
 
@@ -160,7 +191,7 @@ function byModel(task: Task): Measured {
 		for (const model of models) model.replay(record, sequence);
 	}
 	const times = since(began);
-	const none = { readSeconds: 0, decodeSeconds: 0, engineSeconds: 0, memoryBytes: 0 };
+	const none = { readSeconds: 0, waitSeconds: 0, decodeSeconds: 0, engineSeconds: 0, readerSeconds: 0, memoryBytes: 0 };
 	return { events, ...times, ...none, counters: named(models[0]?.world.counters) };
 }
 

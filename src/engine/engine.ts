@@ -123,7 +123,8 @@ export function defaultBuild(): Build {
 
 const modules = new Map<Build, WebAssembly.Module>();
 
-function moduleOf(build: Build): WebAssembly.Module {
+/** The compiled engine: threads share it. */
+export function engineModule(build: Build): WebAssembly.Module {
 	const known = modules.get(build);
 	if (known !== undefined) return known;
 	// From src/engine and from dist/engine alike.
@@ -142,9 +143,9 @@ export class Engine {
 	readonly #memory: WebAssembly.Memory;
 	#strategies = 0;
 
-	constructor(build: Build = defaultBuild()) {
+	constructor(build: Build = defaultBuild(), module: WebAssembly.Module = engineModule(build)) {
 		this.build = build;
-		const { exports } = instantiateSync<Exports>(moduleOf(build));
+		const { exports } = instantiateSync<Exports>(module);
 		if (exports.memory === undefined) throw new Error("the engine has no memory");
 		this.#exports = exports;
 		this.#memory = exports.memory;

@@ -9,8 +9,9 @@ import type { TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import { MAX_STRATEGIES } from "./boundary.js";
 import { type Build, defaultBuild, Engine, type ExitRange } from "./engine.js";
-import { feed } from "./feed.js";
+import { type FeedListener, feed } from "./feed.js";
 import { type IntervalReplay, Intervals } from "./intervals.js";
+import type { ReadAhead } from "./readahead.js";
 
 export interface ReplayOptions {
 	readonly strategies: readonly Strategy[];
@@ -23,6 +24,8 @@ export interface ReplayOptions {
 	readonly memoryBytes?: number | undefined;
 	/** By default the one for this machine. */
 	readonly build?: Build | undefined;
+	/** By default there is one where it pays. */
+	readonly ahead?: ReadAhead | undefined;
 }
 
 export interface StrategyReplay {
@@ -196,13 +199,14 @@ export function replayTrace(
 		for (const group of groups) placeCounters(group, now);
 		return now;
 	};
-	const fed = feed(trace, engines, {
+	const listener: FeedListener = {
 		mark: (place, where) => phases.mark(place, where),
 		block: ({ events, bytes }, block) => {
 			intervals.block(block, events, countersNow);
 			onProgress?.(events, bytes);
 		},
-	});
+	};
+	const fed = feed(trace, engines, listener, options.ahead);
 	const seconds = (performance.now() - started) / 1000;
 	const final = countersNow();
 	const strategies = strategyReplays(options, groups, final);

@@ -4,7 +4,8 @@ import type { BlockHeader } from "./frame.js";
 import { mmreplay } from "./generated/schema.js";
 import { hasChecksum, withChecksum } from "./header.js";
 import { ALL_BITS, type Bits, CODES, NO_BITS, type Tally, union } from "./tally.js";
-import { BlockType, type Limits, REQUIRED_TYPE, Tag, TRAILER_BYTES } from "./wire.js";
+import { encodeTrailer } from "./trailer.js";
+import { BlockType, type Limits, REQUIRED_TYPE, Tag } from "./wire.js";
 
 /** One block, or several in a row. */
 export interface IndexEntry {
@@ -150,24 +151,6 @@ export function lengthField(tag: number, length: number): Uint8Array {
 	for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
 	bytes.push(rest);
 	return Uint8Array.from(bytes);
-}
-
-/** index_offset: the last nine bytes of a whole file. 0: there is no index. */
-export function encodeTrailer(indexOffset: number): Uint8Array {
-	const bytes = new Uint8Array(TRAILER_BYTES);
-	const view = new DataView(bytes.buffer);
-	bytes[0] = Tag.indexOffset;
-	view.setUint32(1, indexOffset % 2 ** 32, true);
-	view.setUint32(5, Math.floor(indexOffset / 2 ** 32), true);
-	return bytes;
-}
-
-/** The offset in a trailer, or undefined where the bytes are not one. */
-export function parseTrailer(bytes: Uint8Array): number | undefined {
-	if (bytes.length !== TRAILER_BYTES || bytes[0] !== Tag.indexOffset) return undefined;
-	const view = new DataView(bytes.buffer, bytes.byteOffset);
-	const high = view.getUint32(5, true);
-	return high < 1 << 21 ? high * 2 ** 32 + view.getUint32(1, true) : undefined;
 }
 
 /** @throws BadInputError, LimitError: the trace itself may be whole, and a scan of its blocks makes another index */

@@ -4,12 +4,13 @@ import { BadInputError, LimitError } from "../errors.js";
 import { decompress, HAS_ZSTD, zstdMissing } from "./codec.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
-import { decodeIndex, IndexBuilder, parseTrailer, type TraceIndex } from "./footer.js";
+import { decodeIndex, IndexBuilder, type TraceIndex } from "./footer.js";
 import { decodeHeader, emptyHeader, type HeaderFacts } from "./header.js";
 import { decodeMetadata, type Note } from "./metadata.js";
 import type { TraceHeader } from "./record.js";
-import { type Block, isKnownType, Scan, varintAt } from "./scan.js";
-import { Input } from "./source.js";
+import { type Block, type Foreseen, isKnownType, Scan, varintAt } from "./scan.js";
+import { Input, type OpenFile } from "./source.js";
+import { parseTrailer } from "./trailer.js";
 import { BlockType, Codec, FORMAT, LIMITS, type Limits, MAGIC, Tag, TRAILER_BYTES } from "./wire.js";
 
 export type { Block };
@@ -66,6 +67,16 @@ export class TraceReader {
 		return this.#input.size;
 	}
 
+	/** The open file; undefined for a pipe and for memory. */
+	get file(): OpenFile | undefined {
+		return this.#input.file;
+	}
+
+	/** Offset of the first block. */
+	get start(): number {
+		return this.#first;
+	}
+
 	#headerOrNone(replace: boolean): { facts: HeaderFacts; end: number; flaw?: BadInputError } {
 		try {
 			return this.#readHeader();
@@ -104,13 +115,13 @@ export class TraceReader {
 
 	/**
 	 * The blocks in file order. A file can be read any number of times and from any block on (`from`: an offset that an index entry gave);
-	 * a pipe once. Blocks of unknown types are left out.
+	 * a pipe once. Blocks of unknown types are left out. `foreseen`: who may have looked at their headers already.
 	 * @throws BadInputError, LimitError at the first thing that is wrong, after every block before it
 	 */
-	*blocks(from?: number): Generator<Block, void, void> {
+	*blocks(from?: number, foreseen?: Foreseen): Generator<Block, void, void> {
 		const digest = new BlockDigest();
 		let causes = from === undefined ? 0 : undefined;
-		const scan = this.scan(from);
+		const scan = new Scan(this.#input, this.limits, from ?? this.#first, foreseen);
 		for (const step of scan.steps()) {
 			if (step.kind === "end") break;
 			if (step.kind === "cut") throw this.#cut(step.offset, scan.blocks);

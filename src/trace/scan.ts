@@ -1,7 +1,6 @@
 // The fields of a trace one after another: blocks, the end, or what is wrong and where it goes on after it. Reading, salvage and
 // validation are three answers to the same steps.
 
-import { parseTrailer } from "./footer.js";
 import {
 	BLOCK_HEADER_BYTES,
 	type BlockHeader,
@@ -12,6 +11,7 @@ import {
 	payloadPrefixBytes,
 } from "./frame.js";
 import type { Input } from "./source.js";
+import { parseTrailer } from "./trailer.js";
 import { BlockType, Codec, type Limits, REQUIRED_TYPE, Tag, TRAILER_BYTES } from "./wire.js";
 
 /** A block, its payload not yet read. */
@@ -44,6 +44,9 @@ export type Step =
 	| { readonly kind: "cut"; readonly offset: number }
 	| { readonly kind: "end"; readonly offset: number };
 
+/** The whole block at an offset, where somebody has looked at its header already; it is the `index`th of its pass. */
+export type Foreseen = (offset: number, index: number) => Block | undefined;
+
 /** Bytes looked at in one go for a sync word. */
 const SEARCH_BYTES = 1 << 18;
 
@@ -65,14 +68,16 @@ export function varintAt(bytes: Uint8Array, at: number): { value: number; end: n
 export class Scan {
 	readonly #input: Input;
 	readonly #limits: Limits;
+	readonly #foreseen: Foreseen | undefined;
 	#offset: number;
 	#blocks = 0;
 	/** Bytes gone back over, all in all. */
 	#again = 0;
 
-	constructor(input: Input, limits: Limits, offset: number) {
+	constructor(input: Input, limits: Limits, offset: number, foreseen?: Foreseen) {
 		this.#input = input;
 		this.#limits = limits;
+		this.#foreseen = foreseen;
 		this.#offset = offset;
 	}
 
@@ -101,7 +106,8 @@ export class Scan {
 
 	*steps(): Generator<Step, void, void> {
 		for (;;) {
-			const step = this.#at(this.#offset);
+			const foreseen = this.#foreseen?.(this.#offset, this.#blocks);
+			const step: Step = foreseen === undefined ? this.#at(this.#offset) : { kind: "block", block: foreseen };
 			if (step.kind === "block") {
 				this.#offset = step.block.end;
 				this.#blocks++;

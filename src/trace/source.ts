@@ -6,6 +6,8 @@ import { fileError, retryWhileBusy } from "./systemerror.js";
 /** Reads at a position; a pipe can only go forward. */
 interface ByteSource {
 	readonly size: number | undefined;
+	/** Of a file. */
+	readonly descriptor?: number;
 	/** Bytes read into the front of `target`; 0 at the end. */
 	read(target: Uint8Array, position: number): number;
 	/** The same, and what comes behind into `behind`: one call to the system for both, where it can be one. */
@@ -15,25 +17,25 @@ interface ByteSource {
 
 class FileSource implements ByteSource {
 	readonly size: number;
-	readonly #fd: number;
+	readonly descriptor: number;
 	readonly #close: boolean;
 
-	constructor(fd: number, size: number, close: boolean) {
-		this.#fd = fd;
+	constructor(descriptor: number, size: number, close: boolean) {
+		this.descriptor = descriptor;
 		this.size = size;
 		this.#close = close;
 	}
 
 	read(target: Uint8Array, position: number): number {
-		return retryWhileBusy(() => readSync(this.#fd, target, 0, target.length, position));
+		return retryWhileBusy(() => readSync(this.descriptor, target, 0, target.length, position));
 	}
 
 	readBoth(target: Uint8Array, behind: Uint8Array, position: number): number {
-		return retryWhileBusy(() => readvSync(this.#fd, [target, behind], position));
+		return retryWhileBusy(() => readvSync(this.descriptor, [target, behind], position));
 	}
 
 	close(): void {
-		if (this.#close) closeSync(this.#fd);
+		if (this.#close) closeSync(this.descriptor);
 	}
 }
 
@@ -93,8 +95,15 @@ class MemorySource implements ByteSource {
 	close(): void {}
 }
 
-function openSource(source: string | Uint8Array): ByteSource {
-	if (typeof source !== "string") return new MemorySource(source);
+/** A file that is open, for whoever else reads it. */
+export interface OpenFile {
+	readonly descriptor: number;
+	readonly size: number;
+}
+
+function openSource(source: string | Uint8Array | OpenFile): ByteSource {
+	if (source instanceof Uint8Array) return new MemorySource(source);
+	if (typeof source !== "string") return new FileSource(source.descriptor, source.size, false);
 	const fd = source === "-" ? 0 : openSync(source, "r");
 	const stat = fstatSync(fd);
 	if (stat.isFile()) return new FileSource(fd, stat.size, source !== "-");
@@ -117,8 +126,8 @@ export class Input {
 	#from = 0;
 	#to = 0;
 
-	/** `source`: a path, `-` for standard input, or the bytes themselves. @throws UsageError where the path cannot be read */
-	constructor(source: string | Uint8Array) {
+	/** `source`: a path, `-` for standard input, the bytes themselves, or a file that somebody else closes. @throws UsageError where the path cannot be read */
+	constructor(source: string | Uint8Array | OpenFile) {
 		this.name = typeof source !== "string" ? "memory" : source === "-" ? "standard input" : source;
 		try {
 			this.#source = openSource(source);
@@ -130,6 +139,12 @@ export class Input {
 	/** Bytes in all; undefined for a pipe. */
 	get size(): number | undefined {
 		return this.#source.size;
+	}
+
+	/** The file; undefined for a pipe and for memory. */
+	get file(): OpenFile | undefined {
+		const { descriptor, size } = this.#source;
+		return descriptor === undefined || size === undefined ? undefined : { descriptor, size };
 	}
 
 	/** `offset` as a message's WHERE. */

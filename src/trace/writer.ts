@@ -5,13 +5,14 @@ import { checkCodec, compress } from "./codec.js";
 import { type BuiltBlock, buildFromColumns, type CauseColumns, type PageEncoding } from "./columns.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
-import { encodeFooter, encodeTrailer, IndexBuilder, lengthField } from "./footer.js";
+import { encodeFooter, IndexBuilder, lengthField } from "./footer.js";
 import { type BlockHeader, encodeFrame } from "./frame.js";
 import { encodeHeader } from "./header.js";
 import { encodeMetadata, type Note } from "./metadata.js";
 import type { TraceHeader, TraceRecord } from "./record.js";
 import { type ByteSink, type Destination, openDestination, Spool } from "./sink.js";
 import { Tally } from "./tally.js";
+import { encodeTrailer } from "./trailer.js";
 import { BlockType, type CodecName, LIMITS, Tag } from "./wire.js";
 
 export interface WriterOptions {

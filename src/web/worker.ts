@@ -1,5 +1,5 @@
-// The replay in a page's worker: the command line's own reader, engine and report code over a file that the reader chose. node:fs, node:crypto and
-// node:zlib are those of src/web/node (scripts/bundles.mjs). Built into dist/page/worker.js.
+// The replay in a page's worker: the command line's own reader, engine and report code over a file that the reader chose. node:fs, node:crypto,
+// node:worker_threads and node:zlib are those of src/web/node (scripts/bundles.mjs). Built into dist/page/worker.js.
 import { MmreplayError } from "../errors.js";
 import { type Replayed, replayHeld } from "../report/held.js";
 import { findStrategy } from "../strategies/index.js";

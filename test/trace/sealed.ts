@@ -1,8 +1,9 @@
 // Traces put together by hand, their checksums right whatever they say: for what checksums do not catch.
 import { crc32c } from "../../src/trace/crc32c.js";
-import { encodeTrailer, lengthField } from "../../src/trace/footer.js";
+import { lengthField } from "../../src/trace/footer.js";
 import { type BlockHeader, encodeFrame } from "../../src/trace/frame.js";
 import { emptyHeader, encodeHeader } from "../../src/trace/header.js";
+import { encodeTrailer } from "../../src/trace/trailer.js";
 import { VarintBuffer } from "../../src/trace/varint.js";
 import { BlockType, Tag } from "../../src/trace/wire.js";
 
