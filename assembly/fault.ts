@@ -24,7 +24,7 @@ import { allStrategies, exists, firstVcpu, Mm, Vcpu, Vm, vcpuState, vmState } fr
 
 /** Accesses left pending under all strategies: most brackets end without any. */
 let pendingAccesses: u32 = 0;
-/** How often an access was left pending, or resolved. */
+/** How often an access was left pending or waiting, or resolved. */
 export let pendingChanges: u64 = 0;
 /** vCPUs that wait for a migration. */
 let waitingAccesses: u32 = 0;
@@ -187,6 +187,7 @@ function isMigrating(vm: Vm, gfn: u64): bool {
 
 function wait(vcpu: Vcpu, gfn: u64, access: u32, hint: u32, missed: u32): void {
 	if (!vcpu.isWaiting) waitingAccesses++;
+	pendingChanges++;
 	vcpu.isWaiting = true;
 	vcpu.waitingFor = gfn;
 	vcpu.waitingAccess = access;
@@ -203,6 +204,7 @@ function goOn(vcpu: Vcpu): void {
 	const gfn = vcpu.waitingFor;
 	vcpu.isWaiting = false;
 	waitingAccesses--;
+	pendingChanges++;
 	const page = hvaOf(vcpu.vm, 0, gfn);
 	if (page == NO_PAGE) return;
 	for (let rest = vcpu.waitingExits; rest != 0; rest &= rest - 1) {

@@ -1,110 +1,43 @@
-// Runs of plain hits: accesses of guests whose vCPUs have nothing pending, which hit the first level of every strategy's TLB. The event loop takes
-// whatever else there is; a record that turns out to be something else is left to it untouched, but for the order of use in some strategies' sets,
-// where using a way twice is using it once.
-//
-// What a record's `op` stands for is worked out once a block: a row of 16 bytes for each agent and kind of access, found by `op` itself:
-//
-//	row   | first level of its vCPU: u32 | tag of page 0 of its agent: u32 | rights that it needs: u32 | 0 |
-//
-// Rows of what is no plain access lead to a set without entries.
-import { Agent, agentAt, agentCount, events, opAt, opWide, pageAt } from "./decode";
-import { pendingChanges, WRITES } from "./fault";
-import { AGENT_SHIFT, AgentKind, OPERATION } from "./generated/constants";
-import { give, reserve, take } from "./heap";
-import { Bit, PAGE_LIMIT, TlbBit } from "./layout";
-import { suspect } from "./oracle";
+// Runs of plain accesses that hit the first level of every strategy's TLB, or come from the second or a walk without an exit (refill.ts). The event loop
+// takes whatever else there is; a record that turns out to be something else is left to it, with what was done under some strategies already, where
+// doing it again does nothing.
+import { countFastL2Hit, countFastWalk } from "./counters";
+import { opAt, opOf, opWide, pageAt } from "./decode";
 import { useLine } from "./order";
-import { isNarrow, LINE_SHIFT } from "./shape";
+import { leafOf, Root, recordIn } from "./pagetable";
+import { Refill, refillLine, simple } from "./refill";
+import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
+import { LINE_SHIFT } from "./shape";
+import { anyLeafHuge, hugeLeavesOf } from "./spte";
 import { l1Bytes, l1Shape } from "./tlb";
+import { mostlyMisses, touchedRecord } from "./touch";
 import { matchesWith } from "./ways";
-import { exists, findVcpu, strategies, Vcpu } from "./world";
+import { exists, strategies, tlbOf, Vcpu } from "./world";
 
-// @ts-ignore: decorator
-@inline
-const ROW_SHIFT: usize = 4;
-// @ts-ignore: decorator
-@inline
-const KINDS: u32 = 1 << AGENT_SHIFT;
-/** No entry has it. */
-// @ts-ignore: decorator
-@inline
-const NO_RIGHT: u32 = 1 << 5;
+/** The strategies under which the record that `passPlain` stopped at is still to be replayed; 0: all, and it may be no access at all. */
+export let left: u32 = 0;
 
-let rows: usize = 0;
-let rowBytes: usize = 0;
-/** The block has rows: the first level is one cache line a set, and the block long enough for rows to pay. */
-let ready: bool = false;
-/** A set without entries, as wide as a first level. */
-let nothing: usize = 0;
-/** What the rows were made from. */
-let knownSuspect: u32 = 0;
-let knownPending: u64 = 0;
-
-export function resetHits(): void {
-	rows = 0;
-	rowBytes = 0;
-	ready = false;
-	nothing = 0;
-}
-
-/** Rights that an access asks of an entry: a store also needs content that is known to be the frame's own. */
-// @ts-ignore: decorator
-@inline
-export function needOf(kind: u32): u32 {
-	return Bit.present | (((WRITES >> kind) & 1) * (Bit.writable | TlbBit.ownContent));
-}
-
-/** A block has been opened. */
-export function startHits(): void {
-	ready = isNarrow(l1Shape) && l1Shape.shift >= 0 && agentCount <= events >> 2;
-	if (!ready) return;
-	if (nothing == 0) nothing = reserve(l1Bytes);
-	const bytes = (<usize>(agentCount * KINDS)) << ROW_SHIFT;
-	if (bytes > rowBytes) {
-		if (rows != 0) give(rows, rowBytes);
-		rows = take(bytes);
-		rowBytes = bytes;
-	}
-	for (let index: u32 = 0; index < agentCount; index++) {
-		const agent = agentAt(index);
-		if (agent.kind != AgentKind.guest || agent.base >= PAGE_LIMIT) continue;
-		const vcpu = findVcpu(agent.vmId, agent.vcpuId);
-		if (exists(vcpu)) agent.vcpu = changetype<usize>(vcpu);
-	}
-	makeRows();
-}
-
-function makeRows(): void {
-	knownSuspect = suspect;
-	knownPending = pendingChanges;
-	for (let index: u32 = 0; index < agentCount; index++) makeAgentRows(index);
-}
-
-/** The agent's vCPU is known since now. */
-export function meetAgent(index: u32): void {
-	if (ready) makeAgentRows(index);
-}
-
-function makeAgentRows(index: u32): void {
-	const agent: Agent = agentAt(index);
-	const isPlain = agent.vcpu != 0 && suspect == 0 && changetype<Vcpu>(agent.vcpu).pending == 0;
-	for (let kind: u32 = 0; kind < KINDS; kind++) {
-		const row = rows + ((<usize>(index * KINDS + kind)) << ROW_SHIFT);
-		const takes = isPlain && kind != OPERATION;
-		store<u32>(row, <u32>(takes ? changetype<Vcpu>(agent.vcpu).l1 : nothing));
-		store<u32>(row, takes ? <u32>(agent.base >> l1Shape.shift) : 0, 4);
-		store<u32>(row, takes ? needOf(kind) : NO_RIGHT, 8);
-	}
-}
-
-/** From `from` on: the first record before `end` that is no plain hit; `end` if all are. */
-export function passHits(from: u32, end: u32): u32 {
+/** From `from` on: the first record before `end` that is left to the event loop, see `left`; `end` if there is none. */
+export function passPlain(from: u32, end: u32): u32 {
+	left = 0;
 	if (!ready) return from;
-	if (suspect != knownSuspect || pendingChanges != knownPending) makeRows();
+	refreshRows();
+	let index = from;
+	// Where most miss, a loop for hits alone is no use.
+	if (!mostlyMisses) index = passHits(index, end);
+	while (index < end && simple && takeMissed(index)) {
+		index++;
+		if (!mostlyMisses) index = passHits(index, end);
+	}
+	return index;
+}
+
+function passHits(from: u32, end: u32): u32 {
 	if (opWide) return strategies == 1 ? pass(from, end, true, 1) : pass(from, end, true, strategies);
 	return strategies == 1 ? pass(from, end, false, 1) : pass(from, end, false, strategies);
 }
 
+/** The first record that misses the first level of some strategy. No calls in the loop: around one, everything would be kept in memory. */
 // @ts-ignore: decorator
 @inline
 function pass(from: u32, end: u32, wide: bool, lanes: u32): u32 {
@@ -120,8 +53,8 @@ function pass(from: u32, end: u32, wide: bool, lanes: u32): u32 {
 		const row = first + ((<usize>op) << ROW_SHIFT);
 		const page = load<u32>(pages + ((<usize>index) << 2));
 		let at = <usize>load<u32>(row) + ((<usize>(page & mask)) << LINE_SHIFT);
-		const tag = (page >> shift) + load<u32>(row, 4);
-		const need = load<u32>(row, 8);
+		const tag = (page >> shift) + load<u32>(row, Row.tag);
+		const need = load<u32>(row, Row.need);
 		if (lanes == 1) {
 			const way = matchesWith(at, tag, need);
 			if (way == 0) return index;
@@ -136,4 +69,43 @@ function pass(from: u32, end: u32, wide: bool, lanes: u32): u32 {
 		}
 	}
 	return end;
+}
+
+/** An access that misses the first level of some strategy. False if some are left, for whatever reason. */
+function takeMissed(index: u32): bool {
+	const row = rows + ((<usize>opOf(index)) << ROW_SHIFT);
+	const vcpu = changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu));
+	if (!exists(vcpu)) return false;
+	const page = load<u32>(pageAt + ((<usize>index) << 2));
+	const tag = (page >> <u32>l1Shape.shift) + load<u32>(row, Row.tag);
+	const need = load<u32>(row, Row.need);
+	const busy = load<u32>(row, Row.busy);
+	const gfn = load<u64>(row, Row.page) + page;
+	let line = vcpu.l1 + ((<usize>page & (<usize>l1Shape.sets - 1)) << LINE_SHIFT);
+	let sptes = touchedRecord(index);
+	let huge: u32 = 0;
+	if (sptes == 0 || anyLeafHuge) {
+		const root = changetype<Root>(<usize>load<u32>(row, Row.root));
+		const leaf = leafOf(root, gfn);
+		// Without a leaf these are words of 0.
+		sptes = leaf == 0 ? 0 : recordIn(root, leaf, gfn);
+		huge = leaf == 0 ? 0 : hugeLeavesOf(leaf);
+	}
+	let missed: u32 = busy;
+	for (let lane: u32 = 0; lane < strategies; lane++) {
+		if (((busy >> lane) & 1) == 0) {
+			const way = matchesWith(line, tag, need);
+			if (way != 0) useLine(l1Shape.table, line, way);
+			else {
+				const spteAt: usize = ((huge >> lane) & 1) != 0 ? 0 : sptes + ((<usize>lane) << 2);
+				const result = refillLine(tlbOf(vcpu, lane), lane, gfn, tag, need, line, spteAt);
+				if (result == Refill.byWalk) countFastWalk(lane);
+				else if (result == Refill.fromL2) countFastL2Hit(lane);
+				else missed |= 1 << lane;
+			}
+		}
+		line += l1Bytes;
+	}
+	left = missed;
+	return missed == 0;
 }

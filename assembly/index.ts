@@ -12,7 +12,6 @@ import { resetFaults } from "./fault";
 import { resetFiles } from "./files";
 import { resetFrames } from "./frames";
 import { resetHeap } from "./heap";
-import { resetHits } from "./hits";
 import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
 import { entries, entryCount, resetLog } from "./log";
@@ -24,6 +23,7 @@ import { reservePrograms, startPrograms } from "./programs";
 import { setPsc } from "./psc";
 import { startRefill } from "./refill";
 import { next, replay, replayLogged, startBlock } from "./replay";
+import { resetRows } from "./rows";
 import { resetSlots } from "./slots";
 import { resetSptes } from "./spte";
 import { resetSwap } from "./swap";
@@ -59,7 +59,7 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetTouch();
 	resetTables();
 	resetSptes();
-	resetHits();
+	resetRows();
 	resetListing();
 	return reservePrograms();
 }

@@ -139,12 +139,12 @@ export function useLine(table: usize, at: usize, bit: u32): void {
 export function use(shape: Shape, at: usize, way: u32): void {
 	const order = at + shape.orderAt;
 	if (shape.order == Order.nibbles) store<u64>(order, movedToFront(load<u64>(order) ^ IDENTITY, way) ^ IDENTITY);
-	else if (shape.order == Order.table) useLine(shape.table, at, 1 << way);
 	else useOtherwise(shape, order, way);
 }
 
 function useOtherwise(shape: Shape, order: usize, way: u32): void {
-	if (shape.order == Order.tree) {
+	if (shape.order == Order.table) store<u8>(order, load<u8>(shape.table + ((<usize>load<u8>(order)) << 4) + ((<usize>1) << way)));
+	else if (shape.order == Order.tree) {
 		const masks = shape.table + ((<usize>way) << 4);
 		store<u64>(order, (load<u64>(order) & load<u64>(masks)) | load<u64>(masks, 8));
 	} else {
@@ -158,7 +158,6 @@ function useOtherwise(shape: Shape, order: usize, way: u32): void {
 // @ts-ignore: decorator
 @inline
 export function replace(shape: Shape, at: usize): u32 {
-	if (shape.order == Order.table) return replaceInLine(shape, at);
 	if (shape.order != Order.nibbles) return replaceOtherwise(shape, at + shape.orderAt);
 	const order = load<u64>(at + shape.orderAt) ^ IDENTITY;
 	const way = <u32>(order >> shape.lastAt) & 15;
@@ -177,7 +176,8 @@ export function replaceInLine(shape: Shape, at: usize): u32 {
 
 function replaceOtherwise(shape: Shape, order: usize): u32 {
 	let way: u32 = 0;
-	if (shape.order == Order.tree) way = treeVictim(load<u64>(order), shape.ways);
+	if (shape.order == Order.table) way = <u32>load<u8>(shape.victims + load<u8>(order));
+	else if (shape.order == Order.tree) way = treeVictim(load<u64>(order), shape.ways);
 	else {
 		for (let other: u32 = 1; other < shape.ways; other++) {
 			if (load<u64>(order + ((<usize>other) << 3), 8) < load<u64>(order + ((<usize>way) << 3), 8)) way = other;

@@ -1,119 +1,99 @@
-// What most accesses come to that are no plain hit: some strategy's first level has their entry, or its second level, or a walk ends at an SPTE that
-// lets them through. The same as `lookup` and `translate` would do, for all strategies of a record, without what those do for machines and moments of
-// other kinds: these, and all that exits, are left to them untouched.
+// What most accesses come to that are no plain hit: a strategy's second level has their entry, or a walk ends at an SPTE that lets them through. The
+// same as `lookup` and `translate` would do, without what those do for machines and moments of other kinds: these, and all that exits, are left to
+// them untouched.
 //
 // Nobody asks for the memslot here: an entry or a present SPTE is there only while its memslot is.
 import { writeContent } from "./contents";
-import { countFastL2Hit, countFastMiss, countFastWalk } from "./counters";
 import { GuestPages } from "./generated/constants";
-import { Bit, FRAME_SHIFT, TlbBit } from "./layout";
-import { suspect } from "./oracle";
+import { eptAd, usableBits } from "./kvmhost";
+import { Bit, FRAME_MASK, FRAME_SHIFT, SpteBit, TlbBit } from "./layout";
 import { replace, replaceInLine, use, useLine } from "./order";
-import { leafOf, Root, recordIn } from "./pagetable";
-import { isCompact, isNarrow, LINE_ENTRIES, LINE_SHIFT } from "./shape";
-import { cachedOf, hugeLeavesOf, permits, touch } from "./spte";
-import { guestPages, l1Bytes, l1Shape, l2Shape, Tlb } from "./tlb";
-import { entryOf, free16, lineFree, lineTagged, matchesWith, renew, tagged16 } from "./ways";
-import { strategies, tlbOf, Vcpu } from "./world";
+import { pscBytes } from "./psc";
+import { isCompact, isNarrow, LINE_ENTRIES, Shape } from "./shape";
+import { guestPages, l1Shape, l2Shape, Tlb } from "./tlb";
+import { entryOf, equal16, lineFree, lineTagged, renew16 } from "./ways";
 
 /** Both levels have tags of 32 bits and up to 16 ways, the first is one cache line a set, and all walks to 4 KiB leaves are alike. */
 export let simple: bool = false;
-// Of both levels: shift from a page to its tag, and sets less one. Bits of the ways of the first.
-let shift1: u32 = 0;
+// Of the second level: shift from a page to its tag, and sets less one. Bits of the ways of either level.
 let shift2: u32 = 0;
-let mask1: usize = 0;
 let mask2: usize = 0;
 let ways1: u32 = 0;
+let ways2: u32 = 0;
 
 export function startRefill(): void {
-	simple = isNarrow(l1Shape) && isCompact(l1Shape) && isCompact(l2Shape) && guestPages != GuestPages.huge;
-	shift1 = <u32>l1Shape.shift;
+	simple = isNarrow(l1Shape) && isCompact(l1Shape) && isCompact(l2Shape) && guestPages != GuestPages.huge && pscBytes == 0;
 	shift2 = <u32>l2Shape.shift;
-	mask1 = <usize>l1Shape.sets - 1;
 	mask2 = <usize>l2Shape.sets - 1;
 	ways1 = (1 << l1Shape.ways) - 1;
+	ways2 = (1 << l2Shape.ways) - 1;
 }
 
-/** The record of the page at hand, once a strategy has asked for it, and the strategies in which a 2 MiB leaf has it; 0: not looked up, NO_RECORD. */
-let record: usize = 0;
-let hugeLeaves: u32 = 0;
+/** The set of the second level that has a page. */
 // @ts-ignore: decorator
 @inline
-const NO_RECORD: usize = 1;
-
-/** Take an access under those strategies in which it goes through; the others are returned. Counts who misses the first level. */
-export function refill(vcpu: Vcpu, page: u64, need: u32): u32 {
-	const tag = <u32>(page >> shift1);
-	const busy = vcpu.pending | suspect;
-	let line = vcpu.l1 + ((<usize>page & mask1) << LINE_SHIFT);
-	let left: u32 = 0;
-	record = 0;
-	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		const bit: u32 = 1 << strategy;
-		const way = matchesWith(line, tag, need);
-		if (way != 0 && (busy & bit) == 0) useLine(l1Shape.table, line, way);
-		else {
-			countFastMiss(strategy);
-			if ((busy & bit) != 0 || vcpu.isWaiting || !refillFrom(tlbOf(vcpu, strategy), strategy, vcpu.vm.root0, page, need, line)) left |= bit;
-		}
-		line += l1Bytes;
-	}
-	return left;
+export function setAddress(tlb: Tlb, page: u64): usize {
+	return tlb.l2 + (<usize>page & mask2) * l2Shape.setBytes;
 }
 
-/** Look up the record of a page for all strategies. */
-function findLeaf(root: Root, page: u64): void {
-	const leaf = leafOf(root, page);
-	record = leaf == 0 ? NO_RECORD : recordIn(root, leaf, page);
-	hugeLeaves = leaf == 0 ? 0 : hugeLeavesOf(leaf);
+/** What `refillLine` came to. */
+export const enum Refill {
+	/** Nothing is done: it is not that simple, or exits. */
+	none = 0,
+	fromL2 = 1,
+	byWalk = 2,
 }
 
-/** Fill a first level's set, in which no entry has the rights, from the second level or a walk. False, with nothing done, where it is not that simple. */
-function refillFrom(tlb: Tlb, strategy: u32, root: Root, page: u64, need: u32, line: usize): bool {
+/**
+ * Fill a first level's set, in which no entry has the rights, from the second level or a walk. `spteAt`: the SPTE of the page under this strategy, or
+ * a word of 0.
+ */
+// @ts-ignore: decorator
+@inline
+export function refillLine(tlb: Tlb, strategy: u32, page: u64, tag1: u32, need: u32, line: usize, spteAt: usize): Refill {
 	const free1 = lineFree(line);
-	const tag1 = <u32>(page >> shift1);
 	// There with other rights, or perhaps in an entry of 2 MiB.
-	if ((lineTagged(line, tag1) & ~free1) != 0 || tlb.filledHuge) return false;
-	const set = tlb.l2 + (<usize>page & mask2) * l2Shape.setBytes;
-	renew(l2Shape, set, tlb.epoch);
+	if (((lineTagged(line, tag1) & ~free1) | <u32>tlb.filledHuge) != 0) return Refill.none;
+	const shape: Shape = l2Shape;
+	const set = setAddress(tlb, page);
+	renew16(shape, set, tlb.epoch);
 	const tag2 = <u32>(page >> shift2);
+	const entries = entryOf(shape, set, 0);
+	const free2 = equal16(entries, 0) & ways2;
+	const found = equal16(set, tag2) & ~free2 & ways2;
 	/** The rights alone: a store through an entry whose content is not known to be its own goes through as well. */
 	const rights = need & ~(<u32>TlbBit.ownContent);
-	let found = tagged16(l2Shape, set, tag2);
-	let way = ctz(found) & 15;
-	let place = entryOf(l2Shape, set, way);
-	let entry: u32 = found == 0 ? 0 : load<u32>(place);
-	// The tag of a free way: it may stand in another one too.
-	while (entry == 0 && (found & (found - 1)) != 0) {
-		found &= found - 1;
-		way = ctz(found);
-		place = entryOf(l2Shape, set, way);
+	let result: Refill = Refill.fromL2;
+	let place: usize = 0;
+	let entry: u32 = 0;
+	if (found != 0) {
+		const way = ctz(found);
+		place = entries + ((<usize>way) << 2);
 		entry = load<u32>(place);
-	}
-	if (entry != 0) {
-		if ((entry & rights) != rights) return false;
-		use(l2Shape, set, way);
-		countFastL2Hit(strategy);
+		if ((entry & rights) != rights) return Refill.none;
+		use(shape, set, way);
 	} else {
-		if (record == 0) findLeaf(root, page);
-		if (record == NO_RECORD || tlb.psc != 0 || ((hugeLeaves >> strategy) & 1) != 0) return false;
-		const at = record + ((<usize>strategy) << 2);
-		const spte = load<u32>(at);
-		if (!permits(spte, (rights & Bit.writable) != 0)) return false;
-		const walked = touch(spte, (rights & Bit.writable) != 0);
-		store<u32>(at, walked);
-		entry = cachedOf(walked);
-		tlb.filled = true;
-		const free2 = free16(l2Shape, set);
+		const spte = load<u32>(spteAt);
+		const store2 = rights & Bit.writable;
+		const permitted = usableBits | store2;
+		if ((spte & permitted) != permitted) return Refill.none;
+		// As touch and cachedOf have it.
+		const dirty: u32 = (<u32>eptAd) << 4;
+		const walked = spte | SpteBit.accessed | ((store2 << 3) & dirty);
+		store<u32>(spteAt, walked);
+		const kept: u32 = (walked & dirty) == dirty ? FRAME_MASK | Bit.writable : FRAME_MASK;
+		entry = (walked & kept) | Bit.present;
+		let way: u32 = 0;
 		if (free2 != 0) {
 			tlb.live++;
 			way = ctz(free2);
-			use(l2Shape, set, way);
-		} else way = replace(l2Shape, set);
+			use(shape, set, way);
+		} else way = replace(shape, set);
+		tlb.filled = true;
 		store<u32>(set + ((<usize>way) << 2), tag2);
-		place = entryOf(l2Shape, set, way);
+		place = entries + ((<usize>way) << 2);
 		store<u32>(place, entry);
-		countFastWalk(strategy);
+		result = Refill.byWalk;
 	}
 	if ((need & ~entry) != 0) {
 		writeContent(entry >> FRAME_SHIFT, strategy);
@@ -128,5 +108,5 @@ function refillFrom(tlb: Tlb, strategy: u32, root: Root, page: u64, need: u32, l
 	} else way1 = replaceInLine(l1Shape, line);
 	store<u32>(line + ((<usize>way1) << 2), tag1);
 	store<u32>(line + ((<usize>way1) << 2), entry, LINE_ENTRIES);
-	return true;
+	return result;
 }

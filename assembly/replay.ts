@@ -1,4 +1,4 @@
-// The event loop: the records of a block in order. Runs of accesses that hit every strategy's TLB are passed in hits.ts; everything else is a call away.
+// The event loop: the records of a block in order. Runs of accesses that no strategy has an exit for are passed in hits.ts; everything else is a call away.
 import { argument, code } from "./arguments";
 import { addFastAccesses, countAllBy, countFastMiss, fastMissesSoFar } from "./counters";
 import { agentAt, argumentAt, argumentEnd, countOps, events, opOf, pageAt, payload } from "./decode";
@@ -6,13 +6,13 @@ import { setPassed } from "./exits";
 import { refuse } from "./failure";
 import { guestAccess, isWrite, WRITES } from "./fault";
 import { AGENT_SHIFT, Code, Counter, Failure, Hint, OPERATION, Stop } from "./generated/constants";
-import { meetAgent, needOf, passHits, startHits } from "./hits";
+import { left, passPlain } from "./hits";
 import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
 import { access, operate } from "./operations";
 import { suspect } from "./oracle";
-import { refill, simple } from "./refill";
+import { meetAgent, needOf, startRows } from "./rows";
 import { anyHuge, hitsHuge, hitsSmall, l1Bytes, l1Shape } from "./tlb";
-import { judge, mostlyMisses, touch } from "./touch";
+import { judge, touch } from "./touch";
 import { setOf } from "./ways";
 import { setEvent, strategies, tlbOf, Vcpu } from "./world";
 
@@ -28,7 +28,7 @@ export function startBlock(sequence: u64): void {
 	limit = events;
 	firstSequence = sequence;
 	argumentCursor = argumentAt;
-	startHits();
+	startRows();
 }
 
 /** The strategies in which an access does not hit the first level, or must be looked at in any case. */
@@ -73,11 +73,9 @@ function replayRecords(): u32 {
 	while (next < limit) {
 		if (next == untouched) untouched = touch(next, limit);
 		const first = next;
-		if (!mostlyMisses) {
-			next = passHits(first, min<u32>(limit, untouched));
-			accesses += next - first;
-			if (next == limit || next == untouched) continue;
-		}
+		next = passPlain(first, min<u32>(limit, untouched));
+		accesses += next - first;
+		if (next == limit || next == untouched) continue;
 		const op = opOf(next);
 		const kind = op & 7;
 		const agent = agentAt(op >> AGENT_SHIFT);
@@ -105,13 +103,17 @@ function replayRecords(): u32 {
 	return Stop.end;
 }
 
-/** An access that is no plain hit. */
+/** An access of which `passPlain` has left some strategies, or which it does not take at all. */
 function takeAccess(vcpu: Vcpu, page: u64, kind: u32): void {
-	const need = needOf(kind);
-	const left = simple ? refill(vcpu, page, need) : missedBy(vcpu, page, need);
-	if (left == 0) return;
+	const missed = left != 0 ? countLeft(left) : missedBy(vcpu, page, needOf(kind));
+	if (missed == 0) return;
 	setPassed(accesses);
-	guestAccess(vcpu, page, kind, Hint.derive, left);
+	guestAccess(vcpu, page, kind, Hint.derive, missed);
+}
+
+function countLeft(missed: u32): u32 {
+	for (let rest = missed; rest != 0; rest &= rest - 1) countFastMiss(ctz(rest));
+	return missed;
 }
 
 /** The same, record by record with a log of it; also Stop.full, to be called again. */

@@ -106,7 +106,7 @@ function zapCounter(cause: u32): i32 {
 }
 
 /** Some table has, or had, a 2 MiB leaf: where none has, no leaf's header is looked at, a cache line of its own. */
-let anyLeafHuge: bool = false;
+export let anyLeafHuge: bool = false;
 
 export function resetSptes(): void {
 	anyLeafHuge = false;

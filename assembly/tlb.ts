@@ -10,7 +10,7 @@ import { Bit, FRAME_MASK, LEVEL_BITS, PAGE_LIMIT, TlbBit } from "./layout";
 import { use } from "./order";
 import { forgetAll, pscBytes } from "./psc";
 import { SHAPE_BYTES, Shape } from "./shape";
-import { dropTag, emptyArray, entryOf, fillWay, NO_WAY, renew, setOf, setShape, tagIn, tagOfWay, tookFree, wayOf } from "./ways";
+import { dropTag, emptyArray, entryOf, fillWay, NO_WAY, renew, setOf, setShape, tagIn, tagOfWay, tookFree, wayOf, widenSets } from "./ways";
 
 @unmanaged
 export class Tlb {
@@ -76,6 +76,7 @@ export function machineWord(word: i32): u32 {
 export function setGeometry(): void {
 	l1Huge = setLevel(l1Shape, l1HugeShape, MachineWord.l1Sets);
 	l2Huge = setLevel(l2Shape, l2HugeShape, MachineWord.l2Sets);
+	widenSets(l2Shape);
 	l1Bytes = l1Shape.bytes;
 	guestPages = machineWord(MachineWord.guestPages);
 	rangedFlush = machineWord(MachineWord.rangedFlush) != 0;

@@ -1,10 +1,10 @@
 // Memory-level parallelism where the page tables outgrow the caches: the records of upcoming accesses are loaded some dozens at a time, addresses
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
-import { agentAt, opOf, pageAt } from "./decode";
-import { AGENT_SHIFT, OPERATION } from "./generated/constants";
-import { PAGE_LIMIT } from "./layout";
-import { leafOf, recordIn, tableBytes } from "./pagetable";
-import { Vcpu } from "./world";
+import { opOf, pageAt } from "./decode";
+import { leafOf, Root, recordIn, tableBytes } from "./pagetable";
+import { setAddress } from "./refill";
+import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
+import { tlbOf, Vcpu } from "./world";
 
 // @ts-ignore: decorator
 @inline
@@ -21,9 +21,13 @@ const WORTH: u32 = 4;
 @inline
 const NEVER: u32 = 0xffff_ffff;
 
-const addresses: usize = memory.data(256);
+/** Where the SPTEs of the records at hand stand, and the first of their sets of the second level: u32 each, by the number of the record modulo AHEAD; 0 where they are not known. */
+const records: usize = memory.data(256);
+const sets: usize = memory.data(256);
+let isEmpty: bool = true;
 let worthWhile: bool = false;
-/** Most accesses left the first level: it is no use to look for runs of hits. */
+
+/** Most accesses left the first level. */
 export let mostlyMisses: bool = false;
 
 export function resetTouch(): void {
@@ -35,28 +39,45 @@ export function resetTouch(): void {
 export function judge(accesses: u64, misses: u64): void {
 	mostlyMisses = misses * 2 > accesses;
 	worthWhile = tableBytes > CACHED_BYTES && misses * WORTH > accesses;
+	if (isEmpty) return;
+	memory.fill(records, 0, 256);
+	isEmpty = true;
+}
+
+/** Where `touch` found the SPTEs of a record; 0: they are not known. */
+// @ts-ignore: decorator
+@inline
+export function touchedRecord(index: u32): usize {
+	return <usize>load<u32>(records + ((<usize>(index & (AHEAD - 1))) << 2));
 }
 
 /** Load what the records from `from` on will ask for. Returns the record at which to come again. */
 export function touch(from: u32, events: u32): u32 {
-	if (!worthWhile) return NEVER;
+	if (!worthWhile || !ready) return NEVER;
+	refreshRows();
+	isEmpty = false;
 	const end = min<u32>(from + AHEAD, events);
-	let at = addresses;
 	for (let index = from; index < end; index++) {
-		const op = opOf(index);
-		const agent = agentAt(op >> AGENT_SHIFT);
-		if (agent.vcpu == 0 || (op & 7) == OPERATION) continue;
-		const page = agent.base + load<u32>(pageAt + ((<usize>index) << 2));
-		if (page >= PAGE_LIMIT) continue;
-		const root = changetype<Vcpu>(agent.vcpu).vm.root0;
-		const leaf = leafOf(root, page);
-		if (leaf == 0) continue;
-		store<u32>(at, <u32>recordIn(root, leaf, page));
-		at += 4;
+		const row = rows + ((<usize>opOf(index)) << ROW_SHIFT);
+		const root = changetype<Root>(<usize>load<u32>(row, Row.root));
+		const at = (<usize>(index & (AHEAD - 1))) << 2;
+		let record: usize = 0;
+		let set: usize = 0;
+		if (changetype<usize>(root) != 0) {
+			const page = load<u64>(row, Row.page) + load<u32>(pageAt + ((<usize>index) << 2));
+			const leaf = leafOf(root, page);
+			if (leaf != 0) record = recordIn(root, leaf, page);
+			set = setAddress(tlbOf(changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu)), 0), page);
+		}
+		store<u32>(records + at, <u32>record);
+		store<u32>(sets + at, <u32>set);
 	}
-	let sum: u32 = 0;
-	for (let address = addresses; address < at; address += 4) sum ^= load<u32>(<usize>load<u32>(address));
+	let all: u32 = 0;
+	for (let at: usize = 0; at < AHEAD * 4; at += 4) {
+		const set = <usize>load<u32>(sets + at);
+		all ^= load<u32>(<usize>load<u32>(records + at)) ^ load<u32>(set) ^ load<u32>(set, 64);
+	}
 	// Kept, or the compiler would drop the loads.
-	store<u32>(addresses, sum);
+	store<u32>(sets, all);
 	return end;
 }

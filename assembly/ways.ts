@@ -31,6 +31,12 @@ export function setShape(shape: Shape, sets: u32, ways: u32, replacement: u32, t
 	shape.bytes = <usize>sets * shape.setBytes;
 }
 
+/** Room behind the entries of a set for what `renew16` clears. */
+export function widenSets(shape: Shape): void {
+	shape.setBytes = max<usize>(shape.setBytes, (((<usize>shape.slots) << 2) + 64 + 63) & ~63);
+	shape.bytes = <usize>shape.sets * shape.setBytes;
+}
+
 /** The set of a page number, or of a 2 MiB page's. */
 // @ts-ignore: decorator
 @inline
@@ -71,24 +77,10 @@ export function matchesWith(at: usize, tag: u32, need: u32): u32 {
 	return 0;
 }
 
-/** Bits of the ways that have a tag, free ones among them. No branch: which group of four has it cannot be foretold. */
+/** Bits of those of 16 words that are equal to one; what is behind a set's last way is of no account. No branch: which four have it cannot be foretold. */
 // @ts-ignore: decorator
 @inline
-export function tagged16(shape: Shape, at: usize, tag: u32): u32 {
-	return equal16(at, tag) & ((1 << shape.ways) - 1);
-}
-
-/** Bits of the free ways. */
-// @ts-ignore: decorator
-@inline
-export function free16(shape: Shape, at: usize): u32 {
-	return equal16(at + ((<usize>shape.slots) << 2), 0) & ((1 << shape.ways) - 1);
-}
-
-/** Of 16 words; those behind a set's last are of no account. */
-// @ts-ignore: decorator
-@inline
-function equal16(at: usize, word: u32): u32 {
+export function equal16(at: usize, word: u32): u32 {
 	if (!ASC_FEATURE_SIMD)
 		return matches(at, word) | (matches(at + 16, word) << 4) | (matches(at + 32, word) << 8) | (matches(at + 48, word) << 12);
 	const all = i32x4.splat(word);
@@ -214,6 +206,31 @@ export function emptyArray(shape: Shape, base: usize): void {
 			store<u8>(at, 0, LINE_ORDER);
 		}
 	}
+}
+
+/** `renew` for a set of the second level of up to 16 ways, without a loop: behind the entries of a smaller one are its order and epoch, or nothing. */
+// @ts-ignore: decorator
+@inline
+export function renew16(shape: Shape, at: usize, epoch: u32): void {
+	if (load<u32>(at + shape.epochAt) == epoch) return;
+	const entries = entryOf(shape, at, 0);
+	if (ASC_FEATURE_SIMD) {
+		v128.store(entries, i32x4.splat(0));
+		v128.store(entries, i32x4.splat(0), 16);
+		v128.store(entries, i32x4.splat(0), 32);
+		v128.store(entries, i32x4.splat(0), 48);
+	} else {
+		store<u64>(entries, 0);
+		store<u64>(entries, 0, 8);
+		store<u64>(entries, 0, 16);
+		store<u64>(entries, 0, 24);
+		store<u64>(entries, 0, 32);
+		store<u64>(entries, 0, 40);
+		store<u64>(entries, 0, 48);
+		store<u64>(entries, 0, 56);
+	}
+	store<u64>(at + shape.orderAt, 0);
+	store<u32>(at + shape.epochAt, epoch);
 }
 
 /** Empty a set of an earlier epoch. */
