@@ -43,10 +43,10 @@ export class BracketGrammar {
 		const mm = Number.isNaN(v[Range.mm]) ? NO_POINTER : v[Range.mm];
 		// clear_refs: [0, ULONG_MAX].
 		const whole = event === NotifyEvent.softDirty && start === 0 && v[Range.end] < 0;
-		if (!whole) this.#evidence.range(start, v[Range.end]);
+		const sound = whole || this.#evidence.range(start, v[Range.end]);
 		let page = pageOf(start);
 		let pages = whole ? Number.MAX_SAFE_INTEGER : pageOf(v[Range.end]) - page;
-		const vm = pages > 0 ? this.#host.vmOfMm(mm, task, page, pages) : null;
+		const vm = sound && pages > 0 ? this.#host.vmOfMm(mm, task, page, pages) : null;
 		if (whole) ({ page, pages } = vm?.span() ?? { page: 0, pages: 1 });
 		if (vm !== null && task.vm === null && task.merge === null && !task.kernel) task.vm = vm;
 		const hit = vm?.hits(page, pages) ?? false;

@@ -7,23 +7,33 @@ const HEX = "0x[0-9a-f]{1,16}";
 const GPA = "0x0*[0-9a-f]{1,13}";
 const GFN = "[0-9a-f]{1,10}";
 
-const ADDRESS = new RegExp(`(?:^|\\s)addr=${HEX}( |$)`);
-const SPAN = new RegExp(`(?:^|\\s)start=${HEX}( end=${HEX})?( |$)`);
+/** Addresses of users have 56 bits at most, with page tables of five levels. Those of page_fault_user are whatever a program asks for. */
+const USER = "0x0*[0-9a-f]{1,14}";
+
+/** enum mmu_notifier_event, where it is shown: below 64. */
+const EVENT = "(?!(?:.*\\s)?event=(?!(?:[0-5]?\\d|6[0-3]|0x[0-3]?[0-9a-f])?(?: |$)))";
+
+const NO_USER = /(?:^|\s)(?:addr|to|start|end|hva)=0x0*[1-9a-f][0-9a-f]{14,15}(?: |$)/;
+
+const ADDRESS = new RegExp(`(?:^|\\s)addr=${USER}( |$)`);
+const SPAN = new RegExp(`(?:^|\\s)start=${USER}( end=${USER})?( |$)`);
 
 /** What each event must have. Events without an entry have no numbers that are read. */
 const SHAPES: Readonly<Record<string, RegExp>> = {
 	kvm_page_fault: new RegExp(`^vcpu \\d{1,5} rip ${HEX} address ${GPA} error_code ${HEX}( |$)`),
 	kvm_tdp_mmu_spte_changed: new RegExp(`^as id [01] gfn ${GFN} level [1-6] old_spte [0-9a-f]{1,16} new_spte [0-9a-f]{1,16}( |$)`),
-	mn_range_start: new RegExp(`(?:^|\\s)start=${HEX} (.* )?end=${HEX}( flags=${HEX})?( event=\\d{1,2})?( |$)`),
-	mn_range_end: new RegExp(`(?:^|\\s)start=${HEX}( |$)`),
-	mn_change_pte: new RegExp(`(?:^|\\s)addr=${HEX}( pte=${HEX})?( (?!pte=)|$)`),
-	wp_page_copy: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
+	mn_range_start: new RegExp(`^${EVENT}(?:.*\\s)?start=${HEX} (.* )?end=${HEX}( flags=${HEX})?( (?!flags=)|$)`),
+	mn_range_end: new RegExp(`^${EVENT}(?:.*\\s)?start=${HEX}( |$)`),
+	mn_change_pte: new RegExp(`(?:^|\\s)addr=${USER}( pte=${HEX})?( (?!pte=)|$)`),
+	wp_page_copy: ADDRESS,
+	do_wp_page: ADDRESS,
+	handle_mm_fault: ADDRESS,
 	ksm_try_to_merge_one_page_ret: /(?:^|\s)ret=(-?\d+|0x[0-9a-f]+)( |$)/,
-	ksm_stable_tree_append: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
-	ksm_break_ksm: new RegExp(`(?:^|\\s)addr=${HEX}( |$)`),
-	kvm_set_memory_region: new RegExp(`(?:^|\\s)slot=${HEX} (.* )?gpa=${GPA} (.* )?hva=${HEX}( |$)`),
+	ksm_stable_tree_append: ADDRESS,
+	ksm_break_ksm: ADDRESS,
+	kvm_set_memory_region: new RegExp(`(?:^|\\s)slot=0x0*[0-9a-f]{1,8} (.* )?gpa=${GPA} (.* )?hva=${USER}( |$)`),
 	uprobe_write_opcode: ADDRESS,
-	move_page_tables: new RegExp(`(?:^|\\s)addr=${HEX} (.* )?to=${HEX}( |$)`),
+	move_page_tables: new RegExp(`(?:^|\\s)addr=${USER} (.* )?to=${USER}( |$)`),
 	try_to_unmap_one: ADDRESS,
 	try_to_migrate_one: ADDRESS,
 	set_migration_pte: ADDRESS,
@@ -38,7 +48,7 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
 	mn_clear_young: SPAN,
 	mn_test_young: SPAN,
 	kvm_dirty_log_masked: new RegExp(`(?:^|\\s)offset=${GPA} (.* )?mask=${HEX}( |$)`),
-	pin_user_pages: new RegExp(`(?:^|\\s)addr=${HEX} (.* )?pages=0x[0-9a-f]{1,8}( |$)`),
+	pin_user_pages: new RegExp(`(?:^|\\s)addr=${USER} (.* )?pages=0x[0-9a-f]{1,8}( |$)`),
 	page_fault_user: new RegExp(`(?:^|\\s)address=${HEX} (.* )?error_code=${HEX}( |$)`),
 };
 
@@ -60,9 +70,12 @@ export class DamagedEvents {
 		if (timed && SHAPES[event.name]?.test(event.text) !== false) return true;
 		this.count++;
 		if (this.#lenient) return false;
-		throw new BadInputError(
-			timed ? `a damaged event: ${event.name}: ${event.text.slice(0, 120)}` : `a damaged event: ${event.name} at ${event.ns} ns`,
-			{ where: this.#where, hint: "--lenient leaves such events out" },
-		);
+		const what = timed ? `${event.name}: ${event.text.slice(0, 120)}` : `${event.name} at ${event.ns} ns`;
+		if (timed && NO_USER.test(event.text))
+			throw new BadInputError(`an event at an address that no process has: ${what}`, {
+				where: this.#where,
+				hint: "a probe that fetches from another place than this kernel's struct has it, or damage; --lenient leaves such events out",
+			});
+		throw new BadInputError(`a damaged event: ${what}`, { where: this.#where, hint: "--lenient leaves such events out" });
 	}
 }

@@ -1,6 +1,7 @@
 // Which kernel was captured, from what its events show (model.md section 1), and what is wrong with the probes.
 import type { RecordedHost } from "../trace/kvmhost.js";
 import { hexText } from "./event.js";
+import { PAGE } from "./tracefs.js";
 
 /** SPTE_TDP_AD_MASK, bits 52 and 53 of an SPTE, in its upper word: 1 where A/D bits are disabled (arch/x86/kvm/mmu/spte.h). */
 const AD_SHIFT = 20;
@@ -8,6 +9,10 @@ const AD_MASK = 3;
 const AD_DISABLED = 1;
 
 const MAX_ADDRESS = 2 ** 47;
+
+/** start < end, page aligned, below 2^47. */
+export const isRange = (start: number, end: number): boolean =>
+	start >= 0 && start < end && start % PAGE === 0 && end % PAGE === 0 && end <= MAX_ADDRESS;
 
 export class Evidence {
 	/** Any change_pte seen: Linux up to 6.9, or a kernel with it put back. */
@@ -59,12 +64,13 @@ export class Evidence {
 		if (value === -3) this.#establishRefusedWritable++;
 	}
 
-	/** A range as fetched: start < end, page aligned, below 2^47; anything else is a wrong struct offset in the probe. */
-	range(start: number, end: number): void {
+	/** A range as fetched; one that is impossible comes from a wrong struct offset in the probe: false. */
+	range(start: number, end: number): boolean {
 		this.#ranges++;
-		if (start >= 0 && start < end && start % 4096 === 0 && end % 4096 === 0 && end <= MAX_ADDRESS) return;
+		if (isRange(start, end)) return true;
 		this.#badRanges++;
 		this.#firstBadRange ||= `start=${hexText(start)} end=${hexText(end)}`;
+		return false;
 	}
 
 	get badRanges(): { count: number; of: number; first: string } {

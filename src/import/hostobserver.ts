@@ -13,6 +13,8 @@ export class HostObserver {
 
 	feed({ code, v }: KernelEvent): void {
 		const timeline = this.#timeline;
+		// A program may ask for the kernel's half, as it does of the vsyscall page: no page of its own.
+		if (code === Code.hostFault && v[HostFault.address] < 0) return;
 		if (code === Code.hostFault) timeline.observe("hostFault", null, 0, pageOf(v[HostFault.address]), [(v[HostFault.errorCode] & 2) >> 1]);
 		else if (code === Code.copy) timeline.observe("cowCopy", null, 0, pageOf(v[MmFault.addr]), [0]);
 		else if (code === Code.mergeTracepoint) {

@@ -2,6 +2,7 @@
 // gfn proves a pair; so do, more weakly, a nested fault and the one-page range or handle_mm_fault that its task comes to before anything else.
 import { NotifyEvent, SpteBit } from "../trace/kinds.js";
 import { CODES, Code, Fault, FIRST, type KernelEvent, MmFault, Range, Spte } from "./event.js";
+import { isRange } from "./evidence.js";
 import { NO_POINTER } from "./knownvm.js";
 import { leafBits } from "./spte.js";
 import { pageOf } from "./tracefs.js";
@@ -125,8 +126,8 @@ export class SlotEvidence {
 		const page = pageOf(start);
 		this.ownMm(task, mm);
 		if (task.faults > 0 && task.mm !== NO_POINTER) task.vmMm = task.mm;
-		task.brackets.push({ mm, page, pages, zaps: [] });
-		if (pages !== 1) return;
+		task.brackets.push({ mm, page, pages: isRange(start, v[Range.end]) ? pages : 0, zaps: [] });
+		if (pages !== 1 || !isRange(start, v[Range.end])) return;
 		if (task.merging) {
 			const known = this.ksmPages.get(mm) ?? new Set<number>();
 			this.ksmPages.set(mm, known.add(page));

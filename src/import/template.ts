@@ -1,6 +1,25 @@
 // How the lines of one event are read without a string: literal bytes with values between them, made from the first line of its kind and from what
 // recognise.ts says that its fields are. A line that does not fit is read as text.
-import { Code, type EventShape, Fault, Memslot, Range, Spte, VALUES } from "./event.js";
+import {
+	Age,
+	ChangePte,
+	CODES,
+	Code,
+	DirtyLog,
+	type EventShape,
+	Fault,
+	FIRST,
+	KvmAge,
+	Memslot,
+	Merge,
+	MmFault,
+	Move,
+	Pin,
+	Range,
+	Spte,
+	Unmap,
+	VALUES,
+} from "./event.js";
 import { type Literal, literalOf, startsWith } from "./literal.js";
 
 const Take = { skip: 0, hex: 1, decimal: 2, wide: 3 } as const;
@@ -238,6 +257,30 @@ export function readTemplate(template: Template, bytes: Uint8Array, view: DataVi
 /** Guest-physical addresses have 52 bits at most, their page numbers 40. */
 const GPA_END = 2 ** 52;
 const GFN_END = 2 ** 40;
+const SLOT_END = 2 ** 32;
+/** Of enum mmu_notifier_event there are eight. */
+const EVENT_END = 64;
+
+/** Addresses of users have 56 bits at most. */
+const USER_END = 2 ** 56;
+
+/** Places of users' addresses, by the event's code. */
+const USERS: (readonly number[] | undefined)[] = Array.from({ length: CODES });
+USERS[Code.changePte] = [ChangePte.addr];
+for (const code of [Code.copy, Code.doWpPage, Code.handleMmFault]) USERS[code] = [MmFault.addr];
+for (const code of [Code.stableTreeAppend, Code.breakKsm]) USERS[code] = [Merge.addr];
+USERS[Code.uprobe] = [FIRST];
+USERS[Code.movePageTables] = [Move.addr, Move.to];
+for (const code of [Code.unmapOne, Code.migrateOne]) USERS[code] = [Unmap.addr];
+for (const code of [Code.setMigration, Code.removeMigration, Code.setHugeMigration, Code.removeHugeMigration]) USERS[code] = [FIRST];
+for (const code of [Code.kvmAge, Code.kvmTestAge, Code.kvmAgePage]) USERS[code] = [KvmAge.start, KvmAge.end];
+for (const code of [Code.clearFlushYoung, Code.clearYoung, Code.testYoung]) USERS[code] = [Age.start, Age.end];
+USERS[Code.pin] = [Pin.addr];
+
+function areUsers(places: readonly number[], v: Float64Array): boolean {
+	for (let each = 0; each < places.length; each++) if (v[places[each]] < 0 || v[places[each]] >= USER_END) return false;
+	return true;
+}
 
 /** Whether numbers are as damaged.ts wants them; where they are not it says so, from the text. */
 export function isSound(code: number, v: Float64Array): boolean {
@@ -248,10 +291,18 @@ export function isSound(code: number, v: Float64Array): boolean {
 			return v[Spte.as] <= 1 && v[Spte.gfn] >= 0 && v[Spte.gfn] < GFN_END && v[Spte.level] >= 1 && v[Spte.level] <= 6;
 		case Code.rangeStart:
 		case Code.rangeEnd:
-			return !(v[Range.event] >= 100);
+			return !(v[Range.event] >= EVENT_END);
 		case Code.memslot:
-			return v[Memslot.gpa] >= 0 && v[Memslot.gpa] < GPA_END;
-		default:
-			return true;
+			return (
+				v[Memslot.gpa] >= 0 && v[Memslot.gpa] < GPA_END && v[Memslot.hva] >= 0 && v[Memslot.hva] < USER_END && v[Memslot.slot] < SLOT_END
+			);
+		case Code.dirtyLog:
+			return v[DirtyLog.offset] >= 0 && v[DirtyLog.offset] < GPA_END;
+		case Code.pin:
+			return v[Pin.pages] < SLOT_END && areUsers(USERS[code] ?? [], v);
+		default: {
+			const places = USERS[code];
+			return places === undefined || areUsers(places, v);
+		}
 	}
 }
