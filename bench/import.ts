@@ -1,12 +1,12 @@
 // How fast imports are, as whole processes: lines or records a second, and the most memory that each took (`npm run bench:import`; `-- --gb 2` also makes
-// and reads a text of that size; `-- FILE…` measures files of yours). The inputs: inputs.ts.
+// and reads texts of that size; `-- FILE…` measures files of yours). The inputs: inputs.ts.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { champsim, damon, EVENTS_PER_RUN, lackey, qemuPlugin, TEXTS, traceDat, writePerfetto, writeText } from "./inputs.js";
+import { champsim, damon, EVENTS_PER_RUN, lackey, qemuPlugin, TEXTS, traceDat, writeLogged, writePerfetto, writeText } from "./inputs.js";
 
 const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 /** Said by the process itself when it ends. */
@@ -37,10 +37,10 @@ function newlines(path: string): number {
 }
 
 /** @param units lines or records in the file */
-function measure(input: string, path: string, units: number, folder: string): Measured {
+function measure(input: string, path: string, units: number, folder: string, options: readonly string[] = []): Measured {
 	const out = join(folder, "out.mmtrace");
 	const from = performance.now();
-	const ended = spawnSync(process.execPath, ["--import", ACCOUNT, MAIN, "import", path, "-o", out, "-q"], {
+	const ended = spawnSync(process.execPath, ["--import", ACCOUNT, MAIN, "import", path, ...options, "-o", out, "-q"], {
 		encoding: "utf8",
 		maxBuffer: 1 << 26,
 	});
@@ -66,6 +66,14 @@ const named = gb > 0 ? [] : args;
 const folder = mkdtempSync(join(tmpdir(), "mmreplay-bench-"));
 const rows: Measured[] = [];
 
+/** With the access log of its VM. */
+function logged(input: string, path: string, bytes: number): void {
+	const log = `${path}.log`;
+	const lines = writeLogged(path, log, bytes);
+	rows.push(measure(input, path, lines, folder, ["--access", log]));
+	rmSync(log);
+}
+
 function all(path: string): void {
 	const add = (input: string, content: string | Buffer, units: number): void => {
 		writeFileSync(path, content);
@@ -76,6 +84,7 @@ function all(path: string): void {
 		rows.push(measure(format, path, lines, folder));
 		if (format === "tracefs") add("tracefs, gzip", gzipSync(readFileSync(path), { level: 1 }), lines);
 	}
+	logged("tracefs, with an access log", path, TEXT_BYTES);
 	const events = RUNS * EVENTS_PER_RUN;
 	add("trace.dat v6", traceDat(RUNS, 6), events);
 	add("trace.dat v7, zlib", traceDat(RUNS, 7), events);
@@ -92,7 +101,10 @@ function all(path: string): void {
 try {
 	const path = join(folder, "input");
 	for (const file of named) rows.push(measure(file.split("/").at(-1) ?? file, file, newlines(file), folder));
-	if (gb > 0) rows.push(measure(`tracefs, ${gb} GB`, path, writeText(path, "tracefs", gb * 1e9), folder));
+	if (gb > 0) {
+		rows.push(measure(`tracefs, ${gb} GB`, path, writeText(path, "tracefs", gb * 1e9), folder));
+		logged(`tracefs, ${gb} GB, with an access log`, path, gb * 1e9);
+	}
 	if (args.length === 0) all(path);
 	console.table(rows);
 } finally {

@@ -1,5 +1,6 @@
 // Captures of any length in every format, for measuring imports: a small run of KVM and KSM over and over, later each time and on other pages.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { asBpftrace, asBpftraceJson, asLatency, asPerf, asReport, asTracefs, type RunEvent, smallRun } from "../test/import/encode.js";
 import { asPerfetto, asTraceDat } from "../test/import/encodebinary.js";
 
@@ -91,4 +92,50 @@ export function champsim(records: number): Buffer {
 		words[at * 16 + 8] = 0x1000_0000 + ((at * 4093) % (1 << 26));
 	}
 	return bytes;
+}
+
+const CAPTURE = new URL("../../test/fixtures/captures/stock-tiny/", import.meta.url);
+const captured = (name: string): string[] =>
+	gunzipSync(readFileSync(new URL(name, CAPTURE)))
+		.toString()
+		.trimEnd()
+		.split("\n");
+const STAMP = /( +)(\d+\.\d{6})(: .*)/;
+const PHASE = /PHASE (\d+) /;
+
+/**
+ * A real capture over and over, its phases numbered on, until the text has so many bytes, and the access log of its VM; how many lines both have. What ran
+ * between the first phase and the last is repeated.
+ */
+export function writeLogged(trace: string, log: string, bytes: number): number {
+	const lines = captured("trace.txt.gz");
+	const first = lines.findIndex((line) => line.includes(" BEGIN "));
+	const last = lines.findLastIndex((line) => line.includes(" END "));
+	const phases = Number(PHASE.exec(lines[last] ?? "")?.[1]);
+	const body = lines.slice(first, last + 1).map((line) => {
+		const [, , stamp = "0", rest = ""] = STAMP.exec(line) ?? [];
+		return { begin: line.slice(0, line.indexOf(stamp)).trimEnd(), seconds: Number(stamp), rest };
+	});
+	const period = (body.at(-1)?.seconds ?? 0) - (body[0]?.seconds ?? 0) + 0.001;
+	const accesses = captured("access.vm0.txt.gz");
+	const head = accesses.filter((line) => line.startsWith("#"));
+	const logged = accesses.filter((line) => !line.startsWith("#")).map((line) => /^(\d+)(.*)$/.exec(line) ?? []);
+	const text = openSync(trace, "w");
+	const beside = openSync(log, "w");
+	let written = writeSync(text, `${lines.slice(0, first).join("\n")}\n`);
+	writeSync(beside, `${head.join("\n")}\n`);
+	let count = first + head.length;
+	for (let run = 0; written < bytes; run++) {
+		const number = (phase: string): number => Number(phase) + run * phases;
+		const part = body.map(({ begin, seconds, rest }) => {
+			const stamp = (seconds + run * period).toFixed(6).padStart(13);
+			return `${begin}${stamp}${rest.replace(PHASE, (_, phase: string) => `PHASE ${number(phase)} `)}\n`;
+		});
+		written += writeSync(text, part.join(""));
+		writeSync(beside, logged.map(([, phase = "", rest = ""]) => `${number(phase)}${rest}\n`).join(""));
+		count += part.length + logged.length;
+	}
+	closeSync(text);
+	closeSync(beside);
+	return count;
 }

@@ -12,6 +12,8 @@ import { pageOf } from "./tracefs.js";
 
 /** Longer ranges than this are set-up, not work on pages that the capture is about. */
 const MAX_SETTLED = 1 << 20;
+/** Places for which an end that was announced may wait for mmu_lock. */
+export const LONGEST_WAIT = 1 << 11;
 /** FAULT_FLAG_USER, _REMOTE, _INTERRUPTIBLE, _UNSHARE (include/linux/mm_types.h). */
 const FaultFlags = { remote: 0x80, interruptible: 0x200, unshare: 0x400 } as const;
 
@@ -159,7 +161,8 @@ export class BracketGrammar {
 		if (!this.#timeline.logged || value !== -2 || item == null) return;
 		for (const other of item.vm.open) if (other !== item && other.locked >= 0) return;
 		const waiting = this.#lastEnded.get(item.vm);
-		if (waiting !== undefined && waiting.pid !== task.pid) waiting.end = this.#timeline.at;
+		const { at } = this.#timeline;
+		if (waiting !== undefined && waiting.pid !== task.pid && at - waiting.end <= LONGEST_WAIT) waiting.end = at;
 	}
 
 	changePte(task: Task, { v }: KernelEvent): void {

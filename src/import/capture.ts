@@ -8,11 +8,11 @@ import { DamagedEvents } from "./damaged.js";
 import { DelayLine } from "./delayline.js";
 import { Emitter, type RecordSink } from "./emit.js";
 import { Code, type EventBatch, type KernelEvent } from "./event.js";
-import { CapturedHost, type CapturedVm } from "./host.js";
+import { type ForeseenPhase, Foresight } from "./foresight.js";
+import { CapturedHost, logsByVm } from "./host.js";
 import { HostObserver } from "./hostobserver.js";
 import type { KnownVm } from "./knownvm.js";
-import { applyLoggedOperations } from "./loggedops.js";
-import { type PhasedAccesses, type PhaseSpan, phaseSpans, placeAccesses } from "./phases.js";
+import { LoggedLine } from "./loggedline.js";
 import { Places } from "./places.js";
 import { rangeCosts } from "./profiles.js";
 import { checkSameRun } from "./samerun.js";
@@ -53,39 +53,42 @@ interface InputFacts extends Pick<TraceHeader, "kernel" | "clock" | "clockResolu
 /** Reads the capture and writes its records to `sink`; returns the header. Throws BadInputError. */
 export async function importCapture(sources: CaptureSources, sink: RecordSink): Promise<TraceHeader> {
 	const logs: AccessLog[] = [];
-	for (const path of sources.access) logs.push(await readAccessLog(path, sources.lenient));
-	logs.sort((a, b) => a.vm - b.vm);
-	const twice = logs.find((log, at) => logs[at + 1]?.vm === log.vm);
-	if (twice !== undefined) throw new BadInputError(`two access logs of vm ${twice.vm}`, { where: twice.source.name });
+	try {
+		for (const path of sources.access) logs.push(await readAccessLog(path, sources.lenient));
+		logs.sort((a, b) => a.vm - b.vm);
+		const twice = logs.find((log, at) => logs[at + 1]?.vm === log.vm);
+		if (twice !== undefined) throw new BadInputError(`two access logs of vm ${twice.vm}`, { where: twice.source.name });
+		return await importBeside(logs, sources, sink);
+	} finally {
+		for (const log of logs) log.close();
+	}
+}
+
+async function importBeside(logs: readonly AccessLog[], sources: CaptureSources, sink: RecordSink): Promise<TraceHeader> {
 	const { input } = sources;
 	const host = new CapturedHost(logs, input.known);
 	const places = new Places();
 	const timeline = new Timeline(places, logs.length > 0);
 	const tracker = new Tracker(host, timeline);
 	const emitter = new Emitter(sink, places.at);
-	const flow = new Flow(input, tracker, emitter, places, logs.length > 0);
+	const flow = new Flow(input, tracker, emitter, places);
 	const warnings = logs.flatMap((log) => log.warnings);
-	const { facts, losses } = await readInput(input, sources, tracker, places, flow, warnings);
+	const { facts, losses } = await readInput(input, sources, logs, tracker, places, flow, warnings);
+	const left = logs.reduce((sum, { damaged }) => sum + damaged, 0);
+	if (left > 0) losses.push({ name: "damaged", count: left });
 	tracker.finish();
 	checkProbes(sources, tracker, places, warnings, losses);
 	const stats = sources.stats === undefined ? null : await readStats(sources.stats);
 	warnings.push(...(stats?.warnings ?? []));
 
-	const logOf = new Map<CapturedVm, AccessLog>();
-	for (const log of logs) {
-		const vm = host.vms.find((candidate) => candidate.id === log.vm);
-		if (vm !== undefined) logOf.set(vm, log);
-	}
 	const otherRun = checkSameRun(logs, tracker.vmMarks, host, sources.lenient);
 	if (otherRun !== "") warnings.push(otherRun);
-	const spans = phaseSpans(tracker.marks, timeline.at);
-	applyLoggedOperations(timeline.items, timeline.observed, tracker.childCopies, spans, logOf);
-	const phased = placeAccesses(spans, timeline.items, tracker.hostFaults, logOf);
-	if (phased.unmatched > 0) warnings.push(`${phased.unmatched} observed faults in concurrent phases match no access of the log`);
+	flow.finish();
+	const { phases, unmatched } = flow;
+	if (unmatched > 0) warnings.push(`${unmatched} observed faults in concurrent phases match no access of the log`);
 	if (input.kvm) checkVms(host, tracker, logs, warnings);
-	const short = otherRun !== "" || checkPhases(spans, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
+	const short = otherRun !== "" || checkPhases(phases, logs, stats?.rows ?? [], warnings) || checkLogs(logs, stats?.rows ?? [], warnings);
 
-	flow.finish(phased);
 	if (emitter.impossible > 0) {
 		const what = `${emitter.impossible} events are at addresses that no machine has`;
 		if (!sources.lenient) throw new BadInputError(what, { where: sources.trace, hint: "--lenient leaves them out" });
@@ -105,7 +108,7 @@ export async function importCapture(sources: CaptureSources, sink: RecordSink): 
 		durationNs: places.at(timeline.at),
 		access: logs.length > 0 && !short ? "complete" : tracker.faults.faults > 0 ? "inferred" : "none",
 		copiesRecorded: tracker.brackets.copiesRecorded,
-		concurrent: phased.concurrent.length > 0 || (logs.length > 0 && emitter.splitOperations > 0),
+		concurrent: phases.some(({ nature }) => nature.concurrent) || (logs.length > 0 && emitter.splitOperations > 0),
 		host: tracker.evidence.host(),
 		losses,
 		warnings,
@@ -125,20 +128,33 @@ const STEP = 1024;
 
 /** From the tracker into the trace: while the capture is read, where what has been seen of it allows that; otherwise at its end. */
 class Flow {
+	/** Those of a capture with access logs. */
+	phases: readonly ForeseenPhase[] = [];
 	readonly #input: CaptureInput;
 	readonly #tracker: Tracker;
 	readonly #emitter: Emitter;
 	readonly #places: Places;
-	/** Accesses are placed between what is known of whole phases. */
-	readonly #logged: boolean;
-	#line: DelayLine | null = null;
+	#line: DelayLine | LoggedLine | null = null;
 
-	constructor(input: CaptureInput, tracker: Tracker, emitter: Emitter, places: Places, logged: boolean) {
+	constructor(input: CaptureInput, tracker: Tracker, emitter: Emitter, places: Places) {
 		this.#input = input;
 		this.#tracker = tracker;
 		this.#emitter = emitter;
 		this.#places = places;
-		this.#logged = logged;
+	}
+
+	/** Observed faults that match no access of the log. */
+	get unmatched(): number {
+		return this.#line instanceof LoggedLine ? this.#line.unmatched : 0;
+	}
+
+	/** Begins where all is known beforehand that must be. */
+	beginWith({ host, brackets, phases }: Foresight, logs: readonly AccessLog[]): void {
+		this.#emitter.deriveCopies = !brackets;
+		this.#emitter.before(host.vms, true, this.#input.known.length > 0);
+		this.#places.forget();
+		this.#line = new LoggedLine(this.#tracker, this.#emitter, phases, logsByVm(logs, this.#tracker.host));
+		this.phases = phases;
 	}
 
 	/** What is said of all faults must be known of the first: whether SPTEs are recorded, and brackets. */
@@ -149,7 +165,7 @@ class Flow {
 
 	advance(): void {
 		if (this.#line === null) {
-			if (this.#logged || !this.#decided()) return;
+			if (!this.#decided()) return;
 			this.#line = this.#begin();
 		}
 		this.#line.advance();
@@ -157,34 +173,26 @@ class Flow {
 
 	#begin(): DelayLine {
 		this.#emitter.deriveCopies = !this.#tracker.brackets.any;
-		this.#emitter.before(this.#tracker.host.vms, this.#logged, this.#input.known.length > 0);
+		this.#emitter.before(this.#tracker.host.vms, false, this.#input.known.length > 0);
 		return new DelayLine(this.#tracker, this.#emitter, this.#places);
 	}
 
 	/** After Tracker.finish(). */
-	finish(phased: PhasedAccesses): void {
-		const { items, observed } = this.#tracker.timeline;
-		const { sptes } = this.#tracker.faults;
-		if (this.#line === null && !this.#logged && this.#input.kvm && !sptes) {
+	finish(): void {
+		if (this.#line === null && this.#input.kvm && !this.#tracker.faults.sptes) {
+			const { items } = this.#tracker.timeline;
 			resolveBlindFaults(items);
 			this.#places.recount(items);
 		}
-		if (!this.#logged) {
-			(this.#line ?? this.#begin()).finish();
-			return;
-		}
-		this.#begin();
-		this.#emitter.add(items, phased.explained, phased.placed);
-		this.#emitter.write(
-			observed.sort((a, b) => a.at - b.at),
-			Number.POSITIVE_INFINITY,
-		);
+		this.#line ??= this.#begin();
+		this.#line.finish();
 	}
 }
 
 async function readInput(
 	input: CaptureInput,
 	{ trace: where, lenient }: CaptureSources,
+	logs: readonly AccessLog[],
 	tracker: Tracker,
 	places: Places,
 	flow: Flow,
@@ -200,7 +208,8 @@ async function readInput(
 		else host.feed(event);
 		if (timeline.at % STEP === STEP - 1) flow.advance();
 	};
-	for await (const batch of input.batches(damaged)) batch.each(visit);
+	if (logs.length === 0) for await (const batch of input.batches(damaged)) batch.each(visit);
+	else await readForeseen(new Foresight(logs, input.known), input.batches(damaged), (foresight) => flow.beginWith(foresight, logs), visit);
 	if (timeline.at < 0) throw new BadInputError("none of the events has a meaning here", { where });
 	const facts = input.facts();
 	warnings.push(...facts.warnings);
@@ -216,6 +225,23 @@ async function readInput(
 		losses.push({ name: "damaged", count: damaged.count });
 	}
 	return { facts, losses };
+}
+
+/** Looks at all events, then reads them. */
+async function readForeseen(
+	foresight: Foresight,
+	batches: AsyncGenerator<EventBatch>,
+	begin: (foresight: Foresight) => void,
+	visit: (event: KernelEvent) => void,
+): Promise<void> {
+	try {
+		for await (const batch of batches) foresight.read(batch);
+		foresight.end();
+		begin(foresight);
+		for await (const batch of foresight.again()) batch.each(visit);
+	} finally {
+		foresight.close();
+	}
 }
 
 /** Probes that fetch from wrong places, and clocks that do not agree. */
@@ -270,8 +296,13 @@ function upkeepCosts({ upkeep }: Tracker): string[] {
 }
 
 /** Phases that the logs or the counters have and the trace does not reach; true where there are any. */
-function checkPhases(spans: readonly PhaseSpan[], logs: readonly AccessLog[], rows: readonly PhaseCounters[], warnings: string[]): boolean {
-	const reached = new Set(spans.map((span) => span.number));
+function checkPhases(
+	phases: readonly ForeseenPhase[],
+	logs: readonly AccessLog[],
+	rows: readonly PhaseCounters[],
+	warnings: string[],
+): boolean {
+	const reached = new Set(phases.map(({ span }) => span.number));
 	const logged = [...new Set([...logs.flatMap((log) => [...log.phases.keys()]), ...rows.map((row) => row.phase)])];
 	const missing = logged.filter((phase) => !reached.has(phase)).sort((a, b) => a - b);
 	const [first] = missing;
@@ -294,10 +325,11 @@ function checkLogs(logs: readonly AccessLog[], rows: readonly PhaseCounters[], w
 				`${log.source.name}: ${log.gaps} lines are not at the place that they number: lines before them are missing or doubled`,
 			);
 	if (logs.length === 0) return false;
+	if (logs.some(({ damaged }) => damaged > 0)) return true;
 	const shorts = rows.filter((row) => {
 		if (!LOGGED_KIND.test(row.kind)) return false;
 		const phases = logs.filter((log) => row.vm < 0 || log.vm === row.vm).map((log) => log.phases.get(row.phase));
-		const count = (actor: "guest" | "host"): number => phases.reduce((sum, phase) => sum + (phase?.[actor].length ?? 0), 0);
+		const count = (actor: "guest" | "host"): number => phases.reduce((sum, phase) => sum + (phase?.[actor]?.length ?? 0), 0);
 		return count("guest") < row.guestAccesses || count("host") < row.hostAccesses;
 	});
 	const [first] = shorts;

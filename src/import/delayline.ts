@@ -6,7 +6,7 @@ import type { Places } from "./places.js";
 import type { Tracker } from "./tracker.js";
 
 /** Longer than this nothing is waited for. */
-const MAX_LAG = 1 << 17;
+export const MAX_LAG = 1 << 17;
 /** Places between two looks at what is waited for too long. */
 const MARK = 1 << 13;
 /** Repeats of a fault that tell its address space. */
@@ -90,7 +90,7 @@ export class DelayLine {
 const isMark = (place: number): boolean => (place + 1) % MARK === 0;
 
 /** Whether nothing to come can change an item. */
-function isSettled(item: Item): boolean {
+export function isSettled(item: Item): boolean {
 	if (item.kind === "instant") return item.pending === 0;
 	if (item.kind === "bracket") return item.end >= 0 && item.pending === 0;
 	let fault: FaultItem | null = item;

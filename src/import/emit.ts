@@ -4,7 +4,7 @@ import type { Agent, TraceRecord } from "../trace/record.js";
 import { accessOf } from "./errorcode.js";
 import type { CapturedVm } from "./host.js";
 import { type BracketItem, type FaultItem, faultAddressSpace, type InstantItem, type Item, type ObservedItem } from "./items.js";
-import type { PlacedAccess } from "./phases.js";
+import type { PlacedRun } from "./phases.js";
 import { HOST, VmAgents } from "./vmagents.js";
 
 const PAGE = 4096;
@@ -18,7 +18,7 @@ export interface RecordSink {
 interface Piece {
 	readonly at: number;
 	readonly rank: number;
-	readonly what: Item | PlacedAccess;
+	readonly what: Item | PlacedRun;
 	readonly point: number;
 }
 
@@ -76,21 +76,12 @@ export class Emitter {
 		}
 	}
 
-	add(items: readonly Item[], explained: ReadonlySet<Item>, placed: readonly PlacedAccess[]): void {
-		const kept = items.filter((item) => !explained.has(item));
-		const places = placed.map((access) => access.at);
-		for (const item of kept) {
-			if (item.kind === "bracket" && !item.hit) continue;
-			places.push(beginOf(item));
-			if (item.kind !== "instant") places.push(item.end);
-		}
-		places.sort((a, b) => a - b);
-		for (const access of placed) this.#piece(access.at, RANK.access, access, Point.whole);
-		for (const item of kept)
-			this.place(item, item.kind !== "instant" && !(item.kind === "bracket" && !item.hit) && othersWithin(places, beginOf(item), item.end));
+	/** Accesses of a log, after the marks and faults at their place. */
+	placeRun(run: PlacedRun): void {
+		this.#piece(run.at, RANK.access, run, Point.whole);
 	}
 
-	#piece(at: number, rank: number, what: Item | PlacedAccess, point: number): void {
+	#piece(at: number, rank: number, what: Item | PlacedRun, point: number): void {
 		this.#pieces.push({ at, rank, what, point });
 	}
 
@@ -137,7 +128,7 @@ export class Emitter {
 	}
 
 	#write({ what, point, rank, at }: Piece): void {
-		if (!("kind" in what)) this.#access(what);
+		if (!("kind" in what)) this.#accesses(what);
 		else if (rank === RANK.merge) {
 			const { vm = null, page = 0 } = "page" in what ? what : {};
 			this.#observation({ at, name: "ksmMerge", vm, vcpu: 0, page, args: [], dropped: false });
@@ -175,14 +166,19 @@ export class Emitter {
 			this.#operation(item.name, this.#agents[OF_VM.has(item.name) ? "vm" : "mm"](item.vm), item.page, item.args, item.begin);
 	}
 
-	#access({ vm, access, copied, at }: PlacedAccess): void {
-		const kind = access.host ? (access.write ? Access.hostWrite : Access.hostRead) : access.write ? Access.guestWrite : Access.guestRead;
-		const agent = access.host ? this.#agents.host(vm) : this.#agents.guest(vm, 0);
-		const address = access.host ? access.hva : access.gpa;
-		const page = Math.floor(address / PAGE);
+	#accesses({ actor, from, to, at }: PlacedRun): void {
+		const { vm, host } = actor;
+		const agent = host ? this.#agents.host(vm) : this.#agents.guest(vm, 0);
 		const ns = this.#ns(at);
-		if (copied) this.#sink.cause({ kind: "operation", name: "access", agent, page, args: [kind, Hint.copy], ns, offset: address % PAGE });
-		else this.#sink.cause({ kind: "access", access: kind, agent, page, ns, offset: address % PAGE });
+		for (let number = from; number < to; number++) {
+			actor.read(number);
+			const kind = host ? (actor.write ? Access.hostWrite : Access.hostRead) : actor.write ? Access.guestWrite : Access.guestRead;
+			const address = host ? actor.hva : actor.gpa;
+			const page = Math.floor(address / PAGE);
+			const offset = address % PAGE;
+			if (actor.takesCopy()) this.#sink.cause({ kind: "operation", name: "access", agent, page, args: [kind, Hint.copy], ns, offset });
+			else this.#sink.cause({ kind: "access", access: kind, agent, page, ns, offset });
+		}
 	}
 
 	#fault(item: FaultItem, point: number): void {
@@ -254,7 +250,7 @@ function isAddressed(page: number, args: readonly number[]): boolean {
 }
 
 /** A range begins when KVM works on it, which is later than its announcement where mmu_lock or a flush had to be waited for. */
-const beginOf = (item: Item): number => (item.kind === "bracket" && item.locked >= 0 ? item.locked : item.begin);
+export const beginOf = (item: Item): number => (item.kind === "bracket" && item.locked >= 0 ? item.locked : item.begin);
 
 /** Operations on a VM; others are on its mm. */
 const OF_VM: ReadonlySet<InstantItem["name"]> = new Set(["memslot", "dirtyLog", "kvmZapAll"]);
@@ -286,18 +282,4 @@ function bracketArgs(item: BracketItem, point: number, window: number): number[]
 		default:
 			return [point, window, item.flags];
 	}
-}
-
-/** Whether any of the sorted places other than the item's own two lies in [begin, end]. */
-function othersWithin(places: readonly number[], begin: number, end: number): boolean {
-	let low = 0;
-	let high = places.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if ((places[middle] ?? 0) < begin) low = middle + 1;
-		else high = middle;
-	}
-	let found = 0;
-	for (let at = low; at < places.length && (places[at] ?? 0) <= end; at++) if (++found > 2) return true;
-	return false;
 }

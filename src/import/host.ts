@@ -305,3 +305,13 @@ export class CapturedHost {
 		return only;
 	}
 }
+
+/** The VM that each log is of. */
+export function logsByVm(logs: readonly AccessLog[], host: CapturedHost): Map<CapturedVm, AccessLog> {
+	const found = new Map<CapturedVm, AccessLog>();
+	for (const log of logs) {
+		const vm = host.vms.find((candidate) => candidate.id === log.vm);
+		if (vm !== undefined) found.set(vm, log);
+	}
+	return found;
+}

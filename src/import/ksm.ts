@@ -17,14 +17,11 @@ export class KsmGrammar {
 	/** stable_tree_append is probed; null: not known yet. */
 	#appendProbe: boolean | null = null;
 	#kpageIds = 0;
-	/** The capture is read in bounded memory: what does not come soon does not come. */
-	readonly #bounded: boolean;
 
 	/** Promotions are added to `items`. */
-	constructor(evidence: Evidence, items: Item[], bounded: boolean) {
+	constructor(evidence: Evidence, items: Item[]) {
 		this.#evidence = evidence;
 		this.#items = items;
-		this.#bounded = bounded;
 	}
 
 	/** Nothing but its return tells that a merge happened. */
@@ -80,7 +77,7 @@ export class KsmGrammar {
 
 	#bare(replace: BracketItem): void {
 		if (this.#evidence.mergeProbe) intoZeroPage(replace);
-		else if (!this.#bounded || this.#bareReplaces.length < SOON) {
+		else if (this.#bareReplaces.length < SOON) {
 			replace.pending++;
 			this.#bareReplaces.push(replace);
 		} else this.#giveUpBare();
@@ -103,7 +100,7 @@ export class KsmGrammar {
 		if (this.#appendProbe === false) return;
 		item.pending++;
 		this.#waiting.push(item);
-		if (this.#bounded && this.#waiting.length > SOON) this.#giveUp();
+		if (this.#waiting.length > SOON) this.#giveUp();
 		const waiting = this.#merged.get(item.page);
 		if (waiting === undefined) this.#merged.set(item.page, [item]);
 		else waiting.push(item);
@@ -156,7 +153,7 @@ export class KsmGrammar {
 	}
 }
 
-/** Merges that are waited for at once; stable_tree_append comes right behind its merge, or behind that of a pair. */
+/** Merges that are waited for at once, in bounded memory; stable_tree_append comes right behind its merge, or behind that of a pair. */
 const SOON = 64;
 
 function settle({ writeProtect, replace }: OpenMerge): void {

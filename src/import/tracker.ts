@@ -8,7 +8,7 @@ import { CODES, Code, FIRST, HostFault, type KernelEvent, Memslot, Merge, MmFaul
 import { Evidence } from "./evidence.js";
 import { FaultGrammar } from "./faults.js";
 import type { CapturedHost, CapturedVm, Task } from "./host.js";
-import { type ChildCopy, type HostFault as HostFaultSeen, HUGE_PAGES, type InstantItem } from "./items.js";
+import { type ChildCopy, type HostFault as HostFaultSeen, HUGE_PAGES } from "./items.js";
 import { type KnownSlot, NO_POINTER } from "./knownvm.js";
 import { KsmGrammar } from "./ksm.js";
 import { isVmMark } from "./samerun.js";
@@ -23,8 +23,6 @@ export class Tracker {
 	readonly host: CapturedHost;
 	readonly timeline: Timeline;
 	readonly evidence = new Evidence();
-	/** Phase marks. */
-	readonly marks: InstantItem[] = [];
 	/** Marks that tell of a VM. */
 	readonly vmMarks: string[] = [];
 	/** Copies outside every bracket, by tasks of no known VM. */
@@ -40,7 +38,7 @@ export class Tracker {
 	constructor(host: CapturedHost, timeline: Timeline) {
 		this.host = host;
 		this.timeline = timeline;
-		this.#ksm = new KsmGrammar(this.evidence, timeline.items, !timeline.logged);
+		this.#ksm = new KsmGrammar(this.evidence, timeline.items);
 		this.sites = new CallSites(timeline);
 		this.upkeep = new Upkeep(host, timeline);
 		this.faults = new FaultGrammar(timeline, this.evidence);
@@ -159,9 +157,8 @@ export class Tracker {
 	}
 
 	mark(text: string): void {
-		const mark = this.timeline.instant("mark", null, 0, [], text);
-		if (text.startsWith("PHASE ")) this.marks.push(mark);
-		else if (isVmMark(text)) this.vmMarks.push(text);
+		this.timeline.instant("mark", null, 0, [], text);
+		if (isVmMark(text)) this.vmMarks.push(text);
 	}
 }
 
