@@ -4,7 +4,7 @@
 import { countFastL2Hit, countFastWalk } from "./counters";
 import { opAt, opOf, opWide, pageAt } from "./decode";
 import { useLine } from "./order";
-import { leafOf, Root, recordIn } from "./pagetable";
+import { anyLeafOf, Root, recordIn } from "./pagetable";
 import { Refill, refillLine, simple } from "./refill";
 import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
 import { LINE_SHIFT } from "./shape";
@@ -86,7 +86,7 @@ function takeMissed(index: u32): bool {
 	let huge: u32 = 0;
 	if (sptes == 0 || anyLeafHuge) {
 		const root = changetype<Root>(<usize>load<u32>(row, Row.root));
-		const leaf = leafOf(root, gfn);
+		const leaf = anyLeafOf(root, gfn);
 		// Without a leaf these are words of 0.
 		sptes = leaf == 0 ? 0 : recordIn(root, leaf, gfn);
 		huge = leaf == 0 ? 0 : hugeLeavesOf(leaf);

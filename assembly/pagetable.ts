@@ -7,6 +7,9 @@ import { DIRECTORY_BYTES, LEAF_HEADER_BYTES, LEVEL_BITS, NODE_ENTRIES, PteBit, V
 @unmanaged
 export class Root {
 	top: usize;
+	/** The leaf that the last look-up found, and page >> 9 of its pages, plus 1: an operation asks for its page again and again. */
+	foundLeaf: usize;
+	foundBlock: u32;
 	/** SPTEs of one gfn, or 1 for the PTE of a primary table. */
 	words: u32;
 	/** Bytes before the first record of a leaf. */
@@ -95,6 +98,22 @@ function makeLeaf(root: Root, page: u64): usize {
 // @ts-ignore: decorator
 @inline
 export function leafOf(root: Root, page: u64): usize {
+	return root.foundBlock == <u32>(page >> LEVEL_BITS) + 1 ? root.foundLeaf : findLeaf(root, page);
+}
+
+function findLeaf(root: Root, page: u64): usize {
+	const leaf = anyLeafOf(root, page);
+	if (leaf != 0) {
+		root.foundLeaf = leaf;
+		root.foundBlock = <u32>(page >> LEVEL_BITS) + 1;
+	}
+	return leaf;
+}
+
+/** The same where pages come from all over. */
+// @ts-ignore: decorator
+@inline
+export function anyLeafOf(root: Root, page: u64): usize {
 	const cached = cacheOf(root, page);
 	const isCached = load<u32>(cached) == <u32>(page >> CACHED_SHIFT) + 1;
 	const directory = isCached ? <usize>load<u32>(cached, 4) : findDirectory(root, page);
@@ -128,7 +147,13 @@ export function makeRecord(root: Root, page: u64): usize {
 }
 
 /** The first page at or after `page` whose leaf exists; `end` where there is none before it. Skips what is absent at its own level. */
+// @ts-ignore: decorator
+@inline
 export function nextPresent(root: Root, page: u64, end: u64): u64 {
+	return page < end && root.foundBlock == <u32>(page >> LEVEL_BITS) + 1 ? page : findPresent(root, page, end);
+}
+
+function findPresent(root: Root, page: u64, end: u64): u64 {
 	let at = page;
 	while (at < end) {
 		let node = root.top;
@@ -180,11 +205,13 @@ function markNode(root: Root, node: usize, shift: u32, page: u64, end: u64, read
 
 /** Whether the VMA of a page forbids writing. */
 export function vmaReadOnly(root: Root, page: u64): bool {
+	const leaf = leafOf(root, page);
+	if (leaf != 0) return (load<u32>(recordIn(root, leaf, page)) & PteBit.readOnlyVma) != 0;
 	let node = root.top;
 	for (let shift = TOP_SHIFT; shift > 0; shift -= LEVEL_BITS) {
 		const below = <usize>load<u32>(entryOf(node, page, shift));
 		if (below <= VMA_READ_ONLY) return below == VMA_READ_ONLY;
 		node = below;
 	}
-	return (load<u32>(recordIn(root, node, page)) & PteBit.readOnlyVma) != 0;
+	return false;
 }

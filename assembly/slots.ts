@@ -36,8 +36,11 @@ export class Hit {
 	runs: u32;
 }
 
-// What `collect` found last.
+// What `collect` found last, and what it was asked for; collectedMm: none.
 export let hitCount: u32 = 0;
+let collectedMm: Mm = changetype<Mm>(0);
+let collectedPage: u64 = 0;
+let collectedPages: u64 = 0;
 let hits: usize = 0;
 let hitBytes: usize = 0;
 let runs: usize = 0;
@@ -45,6 +48,7 @@ let runBytes: usize = 0;
 
 export function resetSlots(): void {
 	hitCount = 0;
+	collectedMm = changetype<Mm>(0);
 	hitBytes = 1024;
 	hits = take(hitBytes);
 	runBytes = 4096;
@@ -69,6 +73,7 @@ export function numberedSlot(vm: Vm, slot: u64, addressSpace: u32): Slot {
 export function removeSlot(vm: Vm, at: Slot): void {
 	const behind = changetype<usize>(at) + offsetof<Slot>();
 	vm.slotCount--;
+	collectedMm = changetype<Mm>(0);
 	memory.copy(changetype<usize>(at), behind, changetype<usize>(slotAt(vm, vm.slotCount)) + offsetof<Slot>() - behind);
 	vm.lastSlot = 0;
 	if (vm.slotCount == 0) vm.overlap = false;
@@ -89,6 +94,7 @@ export function addSlot(vm: Vm, slot: u64, addressSpace: u32, gfn: u64, page: u6
 		vm.slotBytes = wanted;
 	}
 	const last = slotAt(vm, vm.slotCount++);
+	collectedMm = changetype<Mm>(0);
 	last.slot = slot;
 	last.gfn = gfn;
 	last.page = page;
@@ -152,7 +158,17 @@ export function runAt(index: u32): Run {
 }
 
 /** The VMs of an mm that [page, page + pages) touches, with their runs. Valid until the next call. */
+// @ts-ignore: decorator
+@inline
 export function collect(mm: Mm, page: u64, pages: u64): void {
+	if (collectedMm == mm && collectedPage == page && collectedPages == pages) return;
+	collectAnew(mm, page, pages);
+}
+
+function collectAnew(mm: Mm, page: u64, pages: u64): void {
+	collectedMm = mm;
+	collectedPage = page;
+	collectedPages = pages;
 	hitCount = 0;
 	let runCount: u32 = 0;
 	const end = page + pages;

@@ -14,7 +14,7 @@ import { Bit, NODE_ENTRIES } from "./layout";
 import { mirrorOf, Operation, operationBytes, rememberHits, rememberMirrors } from "./operation";
 import { canReuseFrames, compareCollected, comparePages, settleOperation } from "./oracle";
 import { pteOf } from "./primary";
-import { flushing, having, keeping, lockIn, program, reusing, setting, telling } from "./programs";
+import { beginOf, commitOf, endOf, flushing, having, keeping, reusing, setting, telling } from "./programs";
 import { Extent, finishSite } from "./sites";
 import { collect, hitAt, hitCount, runAt } from "./slots";
 import { countPresent } from "./spte";
@@ -55,9 +55,8 @@ export function begin(op: Operation): void {
 		for (let run: u32 = 0; run < hit.runs; run++) countPresent(hit.vm, runAt(hit.firstRun + run), site);
 	}
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		const list = program(strategy, op.kind);
-		for (let step = list; load<u8>(step) != 0; step += 2) {
-			if (load<u8>(step) == StepCode.invalidateRange && step < lockIn(list)) invalidateRange(op, strategy);
+		for (let step = beginOf(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+			if (load<u8>(step) == StepCode.invalidateRange) invalidateRange(op, strategy);
 			if (load<u8>(step) != StepCode.rangeStart || !hasNotifiers(op)) continue;
 			count(strategy, Counter.notifier_rangeStart);
 			for (let at: u32 = 0; at < op.mirrorCount; at++) mirrorStart(mirrorOf(op, at), strategy, op.page, op.pages);
@@ -119,12 +118,9 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 	// change_pte speaks of one page, however long the bracket is (1.8).
 	collect(op.mm, op.page, newFrame == NO_FRAME ? op.pages : 1);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		let unlocked = false;
 		let part: u32 = Part.first;
-		const list = program(strategy, op.kind);
-		for (let step = list; load<u8>(step) != 0; step += 2) {
+		for (let step = commitOf(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.unlock) unlocked = true;
 			if (code == StepCode.clearFlush && isFirst && extent != Extent.appeared) count(strategy, Counter.flush_primaryTlb);
 			const runs = (parts & part) != 0;
 			if (code == StepCode.setPte) part = Part.rest;
@@ -133,9 +129,9 @@ function runCommit(op: Operation, extent: Extent, kept: u32, parts: u32): void {
 			if (extent != Extent.all) continue;
 			if (code == StepCode.changePte) changePteStep(op, strategy, load<u8>(step, 1), newWritable && ((kept >> strategy) & 1) == 0);
 			else if (code == StepCode.bumpSeq) bumpSeq(op, strategy);
-			else if (code == StepCode.invalidateMissing && !unlocked) invalidateMissing(op, strategy);
+			else if (code == StepCode.invalidateMissing) invalidateMissing(op, strategy);
 			// Before the unlock it is invalidate_page (1.0).
-			else if (code == StepCode.invalidateRange && !unlocked && step > lockIn(list)) invalidateRange(op, strategy);
+			else if (code == StepCode.invalidateRange) invalidateRange(op, strategy);
 			else if (code == StepCode.setPte && newFrame != NO_FRAME && newWritable && ((kept >> strategy) & 1) == 0) {
 				checkVisible(strategy);
 				checkDevices(op.mm, strategy, op.page, newFrame);
@@ -198,21 +194,19 @@ function letGo(op: Operation): void {
 export function end(op: Operation): void {
 	if (op.cut) finishCommit(op);
 	for (let strategy: u32 = 0; strategy < strategies; strategy++) {
-		let unlocked = false;
-		for (let step = program(strategy, op.kind); load<u8>(step) != 0; step += 2) {
+		for (let step = endOf(strategy, op.kind); load<u8>(step) != 0; step += 2) {
 			const code = load<u8>(step);
-			if (code == StepCode.unlock) unlocked = true;
-			else if (code == StepCode.rangeEnd && hasNotifiers(op)) {
+			if (code == StepCode.rangeEnd && hasNotifiers(op)) {
 				count(strategy, Counter.notifier_rangeEnd);
 				for (let at: u32 = 0; at < op.mirrorCount; at++) mirrorEnd(mirrorOf(op, at), strategy);
 				// To 6.5 the end tells the device TLBs, unless they were told under the lock (_only_end); later nobody else would have been told either.
 				if (((having(telling, op) >> strategy) & 1) == 0) tellDeviceTlbs(op.mm, strategy, op.page, op.pages);
 				invalidateEnd(op, strategy);
-			} else if (code == StepCode.invalidateRange && unlocked) {
+			} else if (code == StepCode.invalidateRange) {
 				collect(op.mm, op.page, op.pages);
 				invalidateRange(op, strategy);
 			} else if (!op.committed || !op.changed) continue;
-			else if (code == StepCode.invalidateMissing && unlocked) invalidateMissing(op, strategy);
+			else if (code == StepCode.invalidateMissing) invalidateMissing(op, strategy);
 			else if (code == StepCode.makeWritable) makeWritable(op, strategy);
 		}
 	}

@@ -1,7 +1,7 @@
 // Memory-level parallelism where the page tables outgrow the caches: the records of upcoming accesses are loaded some dozens at a time, addresses
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
 import { opOf, pageAt } from "./decode";
-import { leafOf, Root, recordIn, tableBytes } from "./pagetable";
+import { anyLeafOf, Root, recordIn, tableBytes } from "./pagetable";
 import { setAddress } from "./refill";
 import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
 import { tlbOf, Vcpu } from "./world";
@@ -65,7 +65,7 @@ export function touch(from: u32, events: u32): u32 {
 		let set: usize = 0;
 		if (changetype<usize>(root) != 0) {
 			const page = load<u64>(row, Row.page) + load<u32>(pageAt + ((<usize>index) << 2));
-			const leaf = leafOf(root, page);
+			const leaf = anyLeafOf(root, page);
 			if (leaf != 0) record = recordIn(root, leaf, page);
 			set = setAddress(tlbOf(changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu)), 0), page);
 		}

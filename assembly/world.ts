@@ -135,6 +135,8 @@ export let firstVm: Vm = changetype<Vm>(0);
 export let firstVcpu: Vcpu = changetype<Vcpu>(0);
 let lastVcpu: Vcpu = changetype<Vcpu>(0);
 
+/** The mm that the last look-up found. */
+let foundMm: Mm = changetype<Mm>(0);
 const mms = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 const vms = changetype<Table>(memory.data(<i32>TABLE_BYTES));
 const vcpus = changetype<Table>(memory.data(<i32>TABLE_BYTES));
@@ -146,6 +148,7 @@ export function resetWorld(count: u32, copies: bool): void {
 	copiesRecorded = copies;
 	event = 0;
 	firstMm = changetype<Mm>(0);
+	foundMm = changetype<Mm>(0);
 	firstVm = changetype<Vm>(0);
 	firstVcpu = changetype<Vcpu>(0);
 	lastVcpu = changetype<Vcpu>(0);
@@ -161,9 +164,18 @@ export function setEvent(sequence: u64): void {
 	event = sequence;
 }
 
+// @ts-ignore: decorator
+@inline
 export function mmOf(id: u32): Mm {
+	return exists(foundMm) && foundMm.id == id ? foundMm : findMm(id);
+}
+
+function findMm(id: u32): Mm {
 	const known = get(mms, id);
-	if (known != 0) return changetype<Mm>(known);
+	if (known != 0) {
+		foundMm = changetype<Mm>(known);
+		return foundMm;
+	}
 	const mm = changetype<Mm>(reserve(offsetof<Mm>()));
 	mm.id = id;
 	mm.ptes = makeRoot(0);
