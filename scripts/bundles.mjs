@@ -33,9 +33,9 @@ const apart = {
 	},
 };
 
-/** dist/cli, in place of tsc's: main.js and each command, with what it needs. Dependencies that are CommonJS ask for `require`. */
+/** dist/cli, in place of tsc's: main.js, each command and what reads captures, with what each needs. Dependencies that are CommonJS ask for `require`. */
 export function buildCommands() {
-	const names = ["main", ...commands()];
+	const names = ["main", "importer", ...commands()];
 	return bundle(
 		names.flatMap((name) => [`dist/cli/${name}.js`, `dist/cli/${name}.js.map`]),
 		{

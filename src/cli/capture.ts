@@ -51,13 +51,7 @@ export async function importInto(
 	options: CaptureOptions,
 	writer: TraceWriter,
 ): Promise<{ header: TraceHeader; written: WrittenTrace }> {
-	const [{ importSources }, { readEventList }, { missingLogs, readFolder }, { parseOverlay }, { parseDevice }] = await Promise.all([
-		import("../import/index.js"),
-		import("../import/eventlist.js"),
-		import("../import/folder.js"),
-		import("../import/overlay.js"),
-		import("../import/devices.js"),
-	]);
+	const { importSources, missingLogs, parseDevice, parseOverlay, readEventList, readFolder } = await import("./importer.js");
 	expectRelease(options.kernel);
 	const scratch = new Scratch();
 	try {

@@ -1,7 +1,7 @@
 // Devices told to an import (`--device`): no capture shows them. They are attached where a VM's memory is, as VFIO's listener maps it: with each memslot,
 // or over a range of host addresses (docs/devices.md).
 import { UsageError } from "../errors.js";
-import { AgentKind, DeviceKind, MAX_DEVICE_TLB } from "../trace/kinds.js";
+import { AgentKind, DeviceKind, MAX_DEVICE_TLB, Operation } from "../trace/kinds.js";
 import type { Agent, OperationRecord, TraceRecord } from "../trace/record.js";
 import type { BlockSink } from "./causeblock.js";
 import type { RecordSink } from "./emit.js";
@@ -130,6 +130,13 @@ export class DeviceSink implements RecordSink, BlockSink {
 
 	observe(record: TraceRecord): void {
 		this.#sink.observe(record);
+	}
+
+	operation(code: number, agent: Agent, page: number, values: Float64Array, from: number, ns: number): void {
+		this.#sink.operation(code, agent, page, values, from, ns);
+		if (code !== Operation.memslot.code) return;
+		const args = [...values.subarray(from, from + Operation.memslot.args.length)];
+		for (const attachment of this.#devices.follow({ agent, page, args, ns })) this.#sink.cause(attachment);
 	}
 
 	block(columns: Parameters<BlockSink["block"]>[0]): void {

@@ -1,5 +1,5 @@
 // Items, placed accesses and observations become the records of a trace, in one order: by place in the capture, ends before begins.
-import { Access, FaultFlag, Hint, OpFlag, Point } from "../trace/kinds.js";
+import { Access, FaultFlag, Hint, Operation, type OperationName, OpFlag, Point } from "../trace/kinds.js";
 import type { Agent, TraceRecord } from "../trace/record.js";
 import { accessOf } from "./errorcode.js";
 import type { CapturedVm } from "./host.js";
@@ -8,19 +8,25 @@ import type { PlacedRun } from "./phases.js";
 import { HOST, VmAgents } from "./vmagents.js";
 
 const PAGE = 4096;
+const MAX_ARGUMENTS = Math.max(...Object.values(Operation).map(({ args }) => args.length));
 
 export interface RecordSink {
 	cause(record: TraceRecord): void;
 	observe(record: TraceRecord): void;
+	/** Either of an operation without a text, by its code: its arguments are values[from] and those that follow, which are lent. */
+	operation(code: number, agent: Agent, page: number, values: Float64Array, from: number, ns: number): void;
 }
 
 /** Something to write at a place. Ends go before begins at the same place, accesses after the mark that they follow. */
 interface Piece {
-	readonly at: number;
-	readonly rank: number;
-	readonly what: Item | PlacedRun;
-	readonly point: number;
+	at: number;
+	rank: number;
+	what: Item | PlacedRun;
+	point: number;
 }
+
+/** As many as a step of the capture leaves. */
+const SPARE = 4096;
 
 /** A fault that waited for a migration goes on behind it. */
 const RANK = { restore: -2, end: 0, commit: 1, instant: 2, begin: 3, access: 4, merge: 5 } as const;
@@ -45,9 +51,13 @@ export class Emitter {
 	readonly #sink: RecordSink;
 	readonly #ns: (at: number) => number;
 	readonly #pieces: Piece[] = [];
+	/** Pieces to use again. */
+	readonly #spare: Piece[] = [];
 	readonly #windows = new Windows();
 	readonly #agents = new VmAgents();
 	readonly #split = new Map<BracketItem, number>();
+	/** Arguments of the record at hand. */
+	readonly #values = new Float64Array(MAX_ARGUMENTS);
 	/** Records at addresses that no machine has: they are left out. */
 	impossible = 0;
 	/** Operations whose begin and end have something else between them: something ran at the same time. */
@@ -66,13 +76,18 @@ export class Emitter {
 	before(vms: readonly CapturedVm[], logged: boolean, known: boolean): void {
 		if (!logged && !known) return;
 		for (const vm of vms) {
+			const populate = (page: number, pages: number, state: number): void => {
+				this.#set(pages, state);
+				this.#operation("populate", this.#agents.mm(vm), page, 0);
+			};
 			for (const slot of vm.slots) {
-				this.#operation("memslot", this.#agents.vm(vm), slot.page, [slot.slot, slot.as, slot.gfn, slot.pages, slot.flags], 0);
-				if (logged) this.#operation("populate", this.#agents.mm(vm), slot.page, [slot.pages, 1], 0);
+				this.#set(slot.slot, slot.as, slot.gfn, slot.pages, slot.flags);
+				this.#operation("memslot", this.#agents.vm(vm), slot.page, 0);
+				if (logged) populate(slot.page, slot.pages, 1);
 			}
 			if (!logged) continue;
-			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) this.#operation("populate", this.#agents.mm(vm), page, [512, 3], 0);
-			for (const page of [...vm.holes].sort((a, b) => a - b)) this.#operation("populate", this.#agents.mm(vm), page, [1, 0], 0);
+			for (const page of [...vm.hugeAtStart].sort((a, b) => a - b)) populate(page, 512, 3);
+			for (const page of [...vm.holes].sort((a, b) => a - b)) populate(page, 1, 0);
 		}
 	}
 
@@ -82,7 +97,16 @@ export class Emitter {
 	}
 
 	#piece(at: number, rank: number, what: Item | PlacedRun, point: number): void {
-		this.#pieces.push({ at, rank, what, point });
+		const piece = this.#spare.pop();
+		if (piece === undefined) {
+			this.#pieces.push({ at, rank, what, point });
+			return;
+		}
+		piece.at = at;
+		piece.rank = rank;
+		piece.what = what;
+		piece.point = point;
+		this.#pieces.push(piece);
 	}
 
 	/** Whole where nothing else lies between its begin and its end; split at them otherwise. What has not ended yet is split. */
@@ -122,7 +146,7 @@ export class Emitter {
 			for (let item = observed[next]; item !== undefined && item.at < before; item = observed[++next]) this.#observation(item);
 			this.#write(piece);
 		}
-		pieces.splice(0, written);
+		for (const piece of pieces.splice(0, written)) if (this.#spare.length < SPARE) this.#spare.push(piece);
 		for (let item = observed[next]; item !== undefined && item.at < limit; item = observed[++next]) this.#observation(item);
 		return next;
 	}
@@ -137,33 +161,37 @@ export class Emitter {
 		else this.#bracket(what, point);
 	}
 
-	#operation(
-		name: Extract<TraceRecord, { kind: "operation" }>["name"],
-		agent: Agent,
-		page: number,
-		args: number[],
-		at: number,
-		text?: string,
-	): void {
-		if (!isAddressed(page, args)) {
+	/** Its arguments are the first of `#values`. */
+	#operation(name: OperationName, agent: Agent, page: number, at: number): void {
+		const { code, args } = Operation[name];
+		const values = this.#values;
+		if (!isAddressed(page, values, args.length)) {
 			this.impossible++;
 			return;
 		}
-		const ns = this.#ns(at);
-		this.#sink.cause({ kind: "operation", name, agent, page, args, ns, text });
+		this.#sink.operation(code, agent, page, values, 0, this.#ns(at));
 	}
 
 	#instant(item: InstantItem): void {
 		if (item.name === "mark") {
-			const begin = /^PHASE (\d+) BEGIN/.exec(item.text ?? "");
-			const end = /^PHASE (\d+) END/.exec(item.text ?? "");
-			const phase = Number(begin?.[1] ?? end?.[1] ?? 0);
-			this.#operation("mark", HOST, 0, [phase, begin !== null ? 0 : end !== null ? 1 : 2, 0], item.begin, item.text);
-		} else if (item.name === "childCow" || item.name === "exit") {
+			this.#mark(item);
+			return;
+		}
+		for (let each = 0; each < item.args.length; each++) this.#values[each] = item.args[each];
+		if (item.name === "childCow" || item.name === "exit") {
 			const agent: Agent = { ...HOST, mm: item.mm ?? 0 };
-			this.#operation(item.name === "exit" ? "exit" : "cow", agent, item.page, item.args, item.begin);
+			this.#operation(item.name === "exit" ? "exit" : "cow", agent, item.page, item.begin);
 		} else if (item.vm !== null)
-			this.#operation(item.name, this.#agents[OF_VM.has(item.name) ? "vm" : "mm"](item.vm), item.page, item.args, item.begin);
+			this.#operation(item.name, this.#agents[OF_VM.has(item.name) ? "vm" : "mm"](item.vm), item.page, item.begin);
+	}
+
+	#mark({ begin: at, text }: InstantItem): void {
+		const begin = /^PHASE (\d+) BEGIN/.exec(text ?? "");
+		const end = /^PHASE (\d+) END/.exec(text ?? "");
+		const phase = Number(begin?.[1] ?? end?.[1] ?? 0);
+		const args = [phase, begin !== null ? 0 : end !== null ? 1 : 2, 0];
+		if (!isAddressed(0, args, args.length)) this.impossible++;
+		else this.#sink.cause({ kind: "operation", name: "mark", agent: HOST, page: 0, args, ns: this.#ns(at), text });
 	}
 
 	#accesses({ actor, from, to, at }: PlacedRun): void {
@@ -187,7 +215,8 @@ export class Emitter {
 		const page = Math.floor(item.gpa / PAGE);
 		const at = point === Point.end ? item.end : item.begin;
 		if (item.mmio) {
-			this.#operation("mmio", agent, page, [access, (item.errorCode & 8) >> 3], at);
+			this.#set(access, (item.errorCode & 8) >> 3);
+			this.#operation("mmio", agent, page, at);
 			return;
 		}
 		const as = faultAddressSpace(item);
@@ -199,7 +228,8 @@ export class Emitter {
 			(item.huge ? FaultFlag.huge : 0) |
 			(item.logged ? FaultFlag.logged : 0) |
 			(this.deriveCopies ? FaultFlag.deriveCopy : 0);
-		this.#operation("fault", agent, page, [point, access, flags], at);
+		this.#set(point, access, flags);
+		this.#operation("fault", agent, page, at);
 	}
 
 	#bracket(item: BracketItem, point: number): void {
@@ -214,27 +244,56 @@ export class Emitter {
 		const own = item.name === "cow" && (item.flags & OpFlag.ownFault) !== 0;
 		const agent = own ? this.#agents.guest(item.vm, item.vcpu) : this.#agents.mm(item.vm);
 		const at = point === Point.end ? item.end : point === Point.commit ? item.commit : beginOf(item);
-		this.#operation(item.name, agent, item.page, bracketArgs(item, point, window), at < 0 ? item.end : at);
+		this.#setBracket(item, point, window);
+		this.#operation(item.name, agent, item.page, at < 0 ? item.end : at);
 	}
 
 	#observation(item: ObservedItem): void {
 		if (item.dropped) return;
-		if (!isAddressed(item.page, item.args)) {
+		const values = this.#values;
+		const { args } = item;
+		for (let each = 0; each < args.length; each++) values[each] = args[each];
+		if (!isAddressed(item.page, values, args.length)) {
 			this.impossible++;
 			return;
 		}
-		const vm = item.vm;
+		const { vm } = item;
 		const agent = vm === null ? HOST : isOfGuest(item.name) ? this.#agents.guest(vm, item.vcpu) : this.#agents.vm(vm);
-		this.#sink.observe({
-			kind: "operation",
-			name: item.name,
-			agent,
-			page: item.page,
-			args: item.args,
-			ns: this.#ns(item.at),
-			// All records alike: the writer reads their fields faster.
-			text: undefined,
-		});
+		this.#sink.operation(Operation[item.name].code, agent, item.page, values, 0, this.#ns(item.at));
+	}
+
+	#set(first: number, second: number, third = 0, fourth = 0, fifth = 0): void {
+		const values = this.#values;
+		values[0] = first;
+		values[1] = second;
+		values[2] = third;
+		values[3] = fourth;
+		values[4] = fifth;
+	}
+
+	#setBracket(item: BracketItem, point: number, window: number): void {
+		switch (item.name) {
+			case "ksmReplace":
+				this.#set(point, window, item.flags, item.kpage);
+				return;
+			case "ksmWriteProtect":
+			case "cow":
+			case "unshare":
+			case "uprobeReplace":
+				this.#set(point, window, item.flags);
+				return;
+			case "protect":
+				this.#set(point, window, item.pages, item.event, item.flags);
+				return;
+			case "fork":
+				this.#set(point, window, item.pages, item.event, item.child);
+				return;
+			case "mremap":
+				this.#set(point, window, item.pages, item.event, item.to);
+				return;
+			default:
+				this.#set(point, window, item.pages, item.event);
+		}
 	}
 }
 
@@ -243,9 +302,12 @@ function isSorted(pieces: readonly Piece[]): boolean {
 	return true;
 }
 
-function isAddressed(page: number, args: readonly number[]): boolean {
-	if (!Number.isSafeInteger(page) || page < 0) return false;
-	for (const value of args) if (!Number.isSafeInteger(value) || value < 0) return false;
+function isAddressed(page: number, args: ArrayLike<number>, count: number): boolean {
+	if (!(page >= 0 && page <= Number.MAX_SAFE_INTEGER && Math.floor(page) === page)) return false;
+	for (let each = 0; each < count; each++) {
+		const value = args[each];
+		if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value)) return false;
+	}
 	return true;
 }
 
@@ -255,31 +317,3 @@ export const beginOf = (item: Item): number => (item.kind === "bracket" && item.
 /** Operations on a VM; others are on its mm. */
 const OF_VM: ReadonlySet<InstantItem["name"]> = new Set(["memslot", "dirtyLog", "kvmZapAll"]);
 const isOfGuest = (name: string): boolean => name === "vmexit" || name === "mmioFault" || name === "spteChanged";
-
-function bracketArgs(item: BracketItem, point: number, window: number): number[] {
-	switch (item.name) {
-		case "ksmReplace":
-			return [point, window, item.flags, item.kpage];
-		case "protect":
-			return [point, window, item.pages, item.event, item.flags];
-		case "fork":
-			return [point, window, item.pages, item.event, item.child];
-		case "mremap":
-			return [point, window, item.pages, item.event, item.to];
-		case "zap":
-		case "thpSplit":
-		case "thpCollapse":
-		case "thpCollapsed":
-		case "migrateVma":
-		case "mkclean":
-		case "softDirty":
-		case "hugeCow":
-		case "reclaim":
-		case "migrate":
-		case "numaHint":
-		case "invalidate":
-			return [point, window, item.pages, item.event];
-		default:
-			return [point, window, item.flags];
-	}
-}

@@ -3,11 +3,13 @@ import { AgentTable } from "./agents.js";
 import { agentFields, type BuiltBlock, checkOffset, checkTime, opBytes, type PageEncoding, pageColumns } from "./columns.js";
 import { mmreplay } from "./generated/schema.js";
 import { AGENT_SHIFT, FIRST_OBSERVATION, OPERATION } from "./kinds.js";
-import { OPERATION_BY_CODE, OPERATION_BY_NAME } from "./operations.js";
-import type { OperationRecord, TraceRecord } from "./record.js";
+import { OPERATION_BY_CODE, OPERATION_BY_NAME, type OperationShape } from "./operations.js";
+import type { Agent, OperationRecord, TraceRecord } from "./record.js";
 import { Tally } from "./tally.js";
 import { VarintBuffer } from "./varint.js";
 import { LIMITS, NO_OFFSET, PAGE_SPAN } from "./wire.js";
+
+const isWhole = (value: number): boolean => value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value;
 
 export class BlockBuilder {
 	/** Records of one kind only: causes or observations. */
@@ -51,6 +53,11 @@ export class BlockBuilder {
 		return this.events === 0 || (record.ns !== undefined) === this.#times;
 	}
 
+	/** Whether a record with a time fits. */
+	get takesTimed(): boolean {
+		return this.events === 0 || this.#times;
+	}
+
 	#grow(): void {
 		const op = new Uint32Array(this.events * 2);
 		const page = new Uint32Array(this.events * 2);
@@ -66,7 +73,7 @@ export class BlockBuilder {
 	 */
 	add(record: TraceRecord, position = 0): void {
 		const { page, ns, offset } = record;
-		if (!(page >= 0 && page <= Number.MAX_SAFE_INTEGER && Math.floor(page) === page)) throw new RangeError(`page ${page}`);
+		if (!isWhole(page)) throw new RangeError(`page ${page}`);
 		if (ns !== undefined) checkTime(ns);
 		if (offset !== undefined) checkOffset(offset);
 		let kind = OPERATION as number;
@@ -77,39 +84,68 @@ export class BlockBuilder {
 			if (this.#observations) throw new RangeError("an access is not an observation");
 			if (!(kind >= 0 && kind < OPERATION)) throw new RangeError(`access ${kind}`);
 		}
-		const agentsBefore = this.#agents.entries.length;
-		const agent = this.#agents.indexOf(record.agent, page);
-		if (agent === agentsBefore) this.#tally.agent(record.agent);
+		this.#begin(kind, code, record.agent, page);
 		if (record.kind === "operation") this.#appendArguments(record, code);
-
-		const at = this.events;
-		if (at === this.#op.length) this.#grow();
-		const op = kind | (agent << AGENT_SHIFT);
-		if (op > this.#highestOp) this.#highestOp = op;
-		this.#op[at] = op;
-		this.#page[at] = page % PAGE_SPAN;
-		this.#tally.totals[code]++;
 		if (offset !== undefined || this.#offsets) this.#appendOffset(offset);
 		if (ns !== undefined) this.#appendTime(ns);
+		this.#end(position);
+	}
+
+	/** As `add` of an operation without a text, by its code: its arguments are values[from] and those that follow, which are lent. */
+	operation(code: number, agent: Agent, page: number, values: Float64Array, from: number, ns: number, position = 0): void {
+		const shape = OPERATION_BY_CODE[code];
+		if (shape === undefined || shape.text >= 0) throw new RangeError(`operation code ${code}`);
+		if (code >= FIRST_OBSERVATION !== this.#observations) throw this.#misplaced(shape);
+		if (!isWhole(page)) throw new RangeError(`page ${page}`);
+		checkTime(ns);
+		const { max } = shape;
+		const count = max.length;
+		for (let index = 0; index < count; index++) {
+			const value = values[from + index];
+			if (!(isWhole(value) && value <= max[index])) throw new RangeError(`${shape.name}: ${shape.args[index]} ${value}`);
+		}
+		this.#begin(OPERATION, code, agent, page);
+		this.#argument.counted(code, values, from, count);
+		if (this.#offsets) this.#appendOffset(undefined);
+		this.#appendTime(ns);
+		this.#end(position);
+	}
+
+	#begin(kind: number, code: number, agent: Agent, page: number): void {
+		const agentsBefore = this.#agents.entries.length;
+		const index = this.#agents.indexOf(agent, page);
+		if (index === agentsBefore) this.#tally.agent(agent);
+		const at = this.events;
+		if (at === this.#op.length) this.#grow();
+		const op = kind | (index << AGENT_SHIFT);
+		if (op > this.#highestOp) this.#highestOp = op;
+		this.#op[at] = op;
+		this.#page[at] = page < PAGE_SPAN ? page : page % PAGE_SPAN;
+		this.#tally.totals[code]++;
+	}
+
+	#end(position: number): void {
 		if (this.#observations) {
 			this.#position.unsigned(position - this.#beforePosition);
 			this.#beforePosition = position;
 		}
-		this.events = at + 1;
+		this.events++;
+	}
+
+	#misplaced({ name }: OperationShape): RangeError {
+		return new RangeError(`${name} is ${this.#observations ? "a cause" : "an observation"}`);
 	}
 
 	#checkOperation(record: OperationRecord): number {
 		const shape = OPERATION_BY_NAME.get(record.name);
 		if (shape === undefined) throw new RangeError(`operation ${record.name}`);
-		if (shape.code >= FIRST_OBSERVATION !== this.#observations) {
-			throw new RangeError(`${record.name} is ${this.#observations ? "a cause" : "an observation"}`);
-		}
+		if (shape.code >= FIRST_OBSERVATION !== this.#observations) throw this.#misplaced(shape);
 		if (record.args.length !== shape.args.length) {
 			throw new RangeError(`${record.name} takes ${shape.args.length} arguments (${shape.args.join(", ")}), not ${record.args.length}`);
 		}
 		for (let index = 0; index < shape.args.length; index++) {
 			const value = record.args[index];
-			if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value && value <= shape.max[index])) {
+			if (!(isWhole(value) && value <= shape.max[index])) {
 				throw new RangeError(`${record.name}: ${shape.args[index]} ${value}`);
 			}
 		}
@@ -121,7 +157,8 @@ export class BlockBuilder {
 
 	#appendArguments(record: OperationRecord, code: number): void {
 		const text = OPERATION_BY_CODE[code]?.text ?? -1;
-		this.#argument.counted(code, text < 0 ? record.args : record.args.with(text, this.#string(record.text ?? "")));
+		const args = text < 0 ? record.args : record.args.with(text, this.#string(record.text ?? ""));
+		this.#argument.counted(code, args, 0, args.length);
 	}
 
 	#string(text: string): number {

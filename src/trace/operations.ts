@@ -1,6 +1,6 @@
 // Operations by name and by code, from the one list in kinds.ts.
 import { FIRST_OBSERVATION, Operation, type OperationName, Point } from "./kinds.js";
-import type { TraceRecord } from "./record.js";
+import type { Agent, OperationRecord, TraceRecord } from "./record.js";
 
 export interface OperationShape {
 	readonly name: OperationName;
@@ -61,4 +61,18 @@ export const OPERATION_BY_CODE: readonly (OperationShape | undefined)[] = Array.
 /** Whether a record is what the captured kernel did in answer, rather than a cause. */
 export function isObservation(record: TraceRecord): boolean {
 	return record.kind === "operation" && Operation[record.name].code >= FIRST_OBSERVATION;
+}
+
+/** The record of an operation without a text, by its code and its arguments: values[from] and those that follow. @throws RangeError where there is no such code */
+export function operationRecord(
+	code: number,
+	agent: Agent,
+	page: number,
+	values: Float64Array,
+	from: number,
+	ns: number | undefined,
+): OperationRecord {
+	const shape = OPERATION_BY_CODE[code];
+	if (shape === undefined) throw new RangeError(`operation code ${code}`);
+	return { kind: "operation", name: shape.name, agent, page, args: [...values.subarray(from, from + shape.args.length)], ns };
 }

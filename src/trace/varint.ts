@@ -49,16 +49,15 @@ export class VarintBuffer {
 		this.#bytes[this.length++] = rest;
 	}
 
-	/** A code, how many values follow, and they: unsigned ones under 2^53. The code and the number of values are under 128. */
-	counted(code: number, values: readonly number[]): void {
-		const count = values.length;
+	/** A code, how many values follow, and they, from a place on: unsigned ones under 2^53. The code and the number of values are under 128. */
+	counted(code: number, values: ArrayLike<number>, from: number, count: number): void {
 		this.#reserve((count + 1) * MAX_VARINT_BYTES);
 		const bytes = this.#bytes;
 		let at = this.length;
 		bytes[at++] = code;
 		bytes[at++] = count;
 		for (let index = 0; index < count; index++) {
-			let rest = values[index];
+			let rest = values[from + index];
 			while (rest >= WORD) {
 				bytes[at++] = (rest % 128) | 128;
 				rest = Math.floor(rest / 128);

@@ -8,8 +8,10 @@ import { BlockDigest } from "./digest.js";
 import { encodeFooter, IndexBuilder, lengthField } from "./footer.js";
 import { type BlockHeader, encodeFrame } from "./frame.js";
 import { encodeHeader } from "./header.js";
+import { FIRST_OBSERVATION } from "./kinds.js";
 import { encodeMetadata, type Note } from "./metadata.js";
-import type { TraceHeader, TraceRecord } from "./record.js";
+import { operationRecord } from "./operations.js";
+import type { Agent, TraceHeader, TraceRecord } from "./record.js";
 import { type ByteSink, type Destination, openDestination, Spool } from "./sink.js";
 import { Tally } from "./tally.js";
 import { encodeTrailer } from "./trailer.js";
@@ -138,9 +140,37 @@ export class TraceWriter {
 		const block = this.#observationBuilder;
 		if (!block.takes(kept)) this.#flushObservations();
 		block.add(kept, this.#causeBuilder.events);
+		this.#observed(block);
+	}
+
+	#observed(block: BlockBuilder): void {
 		this.#observations++;
 		if (block.events >= this.#observationsPerBlock || block.bytes >= this.#blockBytes) this.#flushObservations();
 		if (this.#observationsAhead + block.events >= MAX_AHEAD) this.#flushCauses();
+	}
+
+	/**
+	 * As `cause` or `observe` of an operation without a text, by its code: its arguments are values[from] and those that follow, which are lent.
+	 * @throws RangeError on a record that cannot be
+	 */
+	operation(code: number, agent: Agent, page: number, values: Float64Array, from: number, ns: number): void {
+		if (!this.#keepTimes) {
+			const record = operationRecord(code, agent, page, values, from, undefined);
+			if (code >= FIRST_OBSERVATION) this.observe(record);
+			else this.cause(record);
+			return;
+		}
+		if (code >= FIRST_OBSERVATION) {
+			const block = this.#observationBuilder;
+			if (!block.takesTimed) this.#flushObservations();
+			block.operation(code, agent, page, values, from, ns, this.#causeBuilder.events);
+			this.#observed(block);
+			return;
+		}
+		const block = this.#causeBuilder;
+		if (!block.takesTimed) this.#flushCauses();
+		block.operation(code, agent, page, values, from, ns);
+		if (block.events >= this.#causesPerBlock || block.bytes >= this.#blockBytes) this.#flushCauses();
 	}
 
 	/** Append a block of causes from columns. @throws RangeError where they do not fit together; nothing is then written of them */

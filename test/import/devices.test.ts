@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.js";
 import { DeviceSink, Devices, parseDevice } from "../../src/import/devices.js";
 import { AgentKind, DeviceKind } from "../../src/trace/kinds.js";
+import { operationRecord } from "../../src/trace/operations.js";
 import type { Agent, OperationRecord, TraceRecord } from "../../src/trace/record.js";
 
 const vm: Agent = { kind: AgentKind.vm, vm: 2, vcpu: 0, mm: 5, thread: 0 };
@@ -17,7 +18,12 @@ const memslot = (slot: number, page: number, pages: number, as = 0): OperationRe
 /** What is written besides the memslots themselves. */
 function written(specs: readonly string[], slots: readonly OperationRecord[]): string[] {
 	const found: TraceRecord[] = [];
-	const sink = { cause: (record: TraceRecord) => void found.push(record), observe: () => undefined, block: () => undefined };
+	const sink = {
+		cause: (record: TraceRecord) => void found.push(record),
+		observe: () => undefined,
+		operation: (...given: Parameters<typeof operationRecord>) => void found.push(operationRecord(...given)),
+		block: () => undefined,
+	};
 	const devices = new DeviceSink(sink, new Devices(specs.map(parseDevice)));
 	for (const slot of slots) devices.cause(slot);
 	return found.flatMap((record) =>

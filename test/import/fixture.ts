@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { type ImportOptions, importSources } from "../../src/import/index.js";
+import { isObservation, operationRecord } from "../../src/trace/operations.js";
 import type { OperationRecord, TraceHeader, TraceRecord } from "../../src/trace/record.js";
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/captures/${name}/`, import.meta.url));
@@ -44,6 +45,11 @@ export async function imported(sources: CaptureSources): Promise<Imported> {
 			cause: (record) => causes.push(record),
 			observe: (record) => {
 				if (record.kind === "operation") observations.push(record);
+			},
+			operation: (...given) => {
+				const record = operationRecord(...given);
+				if (isObservation(record)) observations.push(record);
+				else causes.push(record);
 			},
 			block: () => {
 				throw new Error("an access stream");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { MmreplayError } from "../../src/errors.js";
 import { type ImportOptions, importSources } from "../../src/import/index.js";
+import { isObservation, operationRecord } from "../../src/trace/operations.js";
 import type { OperationRecord, TraceHeader, TraceRecord } from "../../src/trace/record.js";
 import { TraceWriter } from "../../src/trace/writer.js";
 
@@ -33,6 +34,11 @@ export async function importedSources(sources: readonly string[], options: Parti
 			cause: (record) => causes.push(record),
 			observe: (record) => {
 				if (record.kind === "operation") observations.push(record);
+			},
+			operation: (...given) => {
+				const record = operationRecord(...given);
+				if (isObservation(record)) observations.push(record);
+				else causes.push(record);
 			},
 			block: () => {
 				throw new Error("an access stream");
