@@ -36,6 +36,8 @@ export class Agent {
 	vcpuId: u32;
 	mmId: u32;
 	threadId: u32;
+	/** Another engine replays it (shard.ts). */
+	isForeign: bool;
 }
 
 // The columns of the block at hand.
@@ -94,11 +96,23 @@ export function opOf(index: u32): u32 {
 	return opWide ? load<u32>(opAt + ((<usize>index) << 2)) : load<u8>(opAt + index);
 }
 
+/** Take these columns instead: some of the block's records, `op` as wide as before. */
+export function setColumns(count: u32, ops: usize, pages: usize): void {
+	events = count;
+	opAt = ops;
+	pageAt = pages;
+}
+
 /** Records of [from, end) whose kind is in a set, given as bits. */
 export function countOps(from: u32, end: u32, kinds: u32): u64 {
+	return countIn(opAt, opWide, from, end, kinds);
+}
+
+/** The same of another column. */
+export function countIn(ops: usize, wide: bool, from: u32, end: u32, kinds: u32): u64 {
 	let found: u64 = 0;
 	let index = from;
-	if (ASC_FEATURE_SIMD && !opWide) {
+	if (ASC_FEATURE_SIMD && !wide) {
 		// Each kind's bit as a byte.
 		let members = i8x16.splat(0);
 		for (let kind: u32 = 0; kind < 1 << AGENT_SHIFT; kind++) {
@@ -106,11 +120,14 @@ export function countOps(from: u32, end: u32, kinds: u32): u64 {
 			if (((kinds >> kind) & 1) != 0) members = v128.or(members, lane);
 		}
 		for (; index + 16 <= end; index += 16) {
-			const kind = v128.and(v128.load(opAt + index), i8x16.splat(7));
+			const kind = v128.and(v128.load(ops + index), i8x16.splat(7));
 			found += popcnt<u32>(i8x16.bitmask(i8x16.swizzle(members, kind)));
 		}
 	}
-	for (; index < end; index++) found += (kinds >> (opOf(index) & 7)) & 1;
+	for (; index < end; index++) {
+		const op: u32 = wide ? load<u32>(ops + ((<usize>index) << 2)) : load<u8>(ops + index);
+		found += (kinds >> (op & 7)) & 1;
+	}
 	return found;
 }
 
@@ -238,6 +255,7 @@ function takeAgent(from: usize, to: usize, at: u32, maxEntries: u32): void {
 	const agent = agentAt(agentCount);
 	agent.vcpu = 0;
 	agent.thread = 0;
+	agent.isForeign = false;
 	startReading(from, to);
 	let seen: u32 = 0;
 	let valid = true;

@@ -6,6 +6,7 @@ import { Counter } from "./generated/constants";
 import { reserve } from "./heap";
 import { LEVEL_BITS, NODE_ENTRIES, ZAP_NS, ZAP_TIMES } from "./layout";
 import { leafOf, Root } from "./pagetable";
+import { othersSoFar } from "./shard";
 import { get, resetTable, set, TABLE_BYTES, Table } from "./table";
 import { isTimed, timeNow } from "./times";
 import { strategies, VcpuState } from "./world";
@@ -45,7 +46,7 @@ export function setPassed(accesses: u64): void {
 
 /** Guest accesses so far, the one at hand included. */
 function accessesNow(): u64 {
-	return counterOf(0, Counter.accesses_guestRead) + counterOf(0, Counter.accesses_guestWrite) + passed;
+	return counterOf(0, Counter.accesses_guestRead) + counterOf(0, Counter.accesses_guestWrite) + passed + othersSoFar();
 }
 
 /** The SPTE of a gfn in a TDP leaf is absent since now. */

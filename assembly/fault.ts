@@ -320,12 +320,23 @@ function resolvePending(vcpu: Vcpu, strategy: u32): void {
 export function resolveAllPending(): void {
 	if (pendingAccesses == 0) return;
 	for (let vcpu = firstVcpu; exists(vcpu); vcpu = vcpu.next) {
-		for (let rest = vcpu.pending; rest != 0; rest &= rest - 1) {
-			const strategy = ctz(rest);
-			const page = hvaOf(vcpu.vm, 0, vcpuState(vcpu, strategy).pendingGfn);
-			const waits = page != NO_PAGE && vcpuState(vcpu, strategy).waits && keptReadOnly(vcpu.vm.mm, strategy, page);
-			const migrates = isMigrating(vcpu.vm, vcpuState(vcpu, strategy).pendingGfn);
-			if (page == NO_PAGE || !(inHull(vcpu.vm, strategy, page) || waits || migrates)) resolvePending(vcpu, strategy);
-		}
+		for (let rest = vcpu.pending; rest != 0; rest &= rest - 1) if (isResolvable(vcpu, ctz(rest))) resolvePending(vcpu, ctz(rest));
 	}
+}
+
+/** What a pending access waited for is over. */
+function isResolvable(vcpu: Vcpu, strategy: u32): bool {
+	const page = hvaOf(vcpu.vm, 0, vcpuState(vcpu, strategy).pendingGfn);
+	const waits = page != NO_PAGE && vcpuState(vcpu, strategy).waits && keptReadOnly(vcpu.vm.mm, strategy, page);
+	const migrates = isMigrating(vcpu.vm, vcpuState(vcpu, strategy).pendingGfn);
+	return page == NO_PAGE || !(inHull(vcpu.vm, strategy, page) || waits || migrates);
+}
+
+/** Whether `resolveAllPending` would do anything. */
+export function hasResolvable(): bool {
+	if (pendingAccesses == 0) return false;
+	for (let vcpu = firstVcpu; exists(vcpu); vcpu = vcpu.next) {
+		for (let rest = vcpu.pending; rest != 0; rest &= rest - 1) if (isResolvable(vcpu, ctz(rest))) return true;
+	}
+	return false;
 }

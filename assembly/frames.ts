@@ -8,6 +8,7 @@ import { giveUp } from "./failure";
 import { Failure } from "./generated/constants";
 import { reserve } from "./heap";
 import { MAX_FRAMES } from "./layout";
+import { renamesKsmPage } from "./shard";
 import { get, remove, resetTable, set, TABLE_BYTES, Table } from "./table";
 
 /** Bits of a frame's word. */
@@ -294,9 +295,15 @@ export function ksmFrame(kpage: u32): u32 {
 export function becomeKsm(frame: u32, kpage: u32): void {
 	const at = frameAt(frame);
 	const before = load<u32>(at, 4);
+	if (kpage == 0 || (load<u32>(at) & FrameBit.ksm) != 0) renamesKsmPage();
 	let word = load<u32>(at) & ~(<u32>FrameBit.exclusive | FrameBit.ksm);
 	if (kpage == 0 || (before != kpage && get(kpages, before) == frame + 1)) word |= FrameBit.kpages;
 	store<u32>(at, kpage == 0 ? word : word | FrameBit.ksm);
 	store<u32>(at, kpage, 4);
 	set(kpages, kpage, frame + 1);
+}
+
+/** The frames that are KSM pages as table.ts has them: by number of the page, frame + 1 each. */
+export function ksmPages(): Table {
+	return kpages;
 }

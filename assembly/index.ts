@@ -10,7 +10,7 @@ import { firstRange, resetExits } from "./exits";
 import { clearFailure, failure, failureAt, failureDetail } from "./failure";
 import { resetFaults } from "./fault";
 import { resetFiles } from "./files";
-import { resetFrames } from "./frames";
+import { ksmPages, resetFrames } from "./frames";
 import { resetHeap } from "./heap";
 import { setHost } from "./kvmhost";
 import { listPtes, listSptes, nextMm, nextVm, resetListing, startListing } from "./listing";
@@ -24,6 +24,7 @@ import { setPsc } from "./psc";
 import { startRefill } from "./refill";
 import { next, replay, replayLogged, startBlock } from "./replay";
 import { resetRows } from "./rows";
+import { resetShard, setShard, splitBlock } from "./shard";
 import { resetSlots } from "./slots";
 import { resetSptes } from "./spte";
 import { resetSwap } from "./swap";
@@ -61,12 +62,28 @@ export function reset(count: u32, copiesRecorded: bool, check: bool, walkReferen
 	resetSptes();
 	resetRows();
 	resetListing();
+	resetShard();
 	return reservePrograms();
 }
 
 /** What KVM on the host is: HostFlag bits. Before `reset`. */
 export function host(flags: u32): void {
 	setHost(flags);
+}
+
+/** One of `count` engines that share a trace out among them (shard.ts). Before `reset`. */
+export function shard(count: u32, index: u32): void {
+	setShard(count, index);
+}
+
+/** The frames of KSM pages: where the entries of a table stand (key u64, frame + 1 or 0 u32, padding), */
+export function ksmFrames(): usize {
+	return ksmPages().entries;
+}
+
+/** and how many. */
+export function ksmFrameEntries(): u32 {
+	return ksmPages().entries == 0 ? 0 : (<u32>1) << ksmPages().bits;
 }
 
 /** Where the words go that tell the machine (MachineWord). */
@@ -97,6 +114,7 @@ export function checksum(bytes: u32): u32 {
 export function decode(bytes: u32, events: u32, firstSequence: f64, firstNs: f64, maxEntries: u32, maxString: u32): bool {
 	clearFailure();
 	if (!openBlock(bytes, events, maxEntries, maxString)) return false;
+	splitBlock();
 	startBlock(<u64>firstSequence);
 	startTimes(timeAt, timeEnd, <u64>firstSequence, <u64>firstNs);
 	return true;

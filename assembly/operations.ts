@@ -35,6 +35,7 @@ import { leafEnd, leafOf, nextPresent, recordIn } from "./pagetable";
 import { letGoOfPin, pinPage, resetPins } from "./pins";
 import { bracket, resetPoints } from "./points";
 import { clearPteAt, frameOf, populateFresh, pteOf, setPte } from "./primary";
+import { isForOthers, passAccess, passOperation } from "./shard";
 import { isBeyond } from "./sites";
 import { removeVmas, vmaAt } from "./vmas";
 import { allStrategies, exists, HostThread, Mm, mmOf, threadOf, Vcpu, Vm, vcpuOf, vmOf } from "./world";
@@ -55,7 +56,8 @@ export function vcpuFor(agent: Agent): Vcpu {
 /** An access that the event loop does not take itself: of an agent that it meets first in this block, of a host thread or a device, or hinted. */
 export function access(agent: Agent, kind: u32, page: u64, hint: u32, at: u32): bool {
 	const write = isWrite(kind);
-	if (agent.kind == AgentKind.guest) {
+	if (agent.isForeign) passAccess(agent, write);
+	else if (agent.kind == AgentKind.guest) {
 		countAll(write ? Counter.accesses_guestWrite : Counter.accesses_guestRead);
 		const vcpu = agent.vcpu == 0 ? vcpuFor(agent) : changetype<Vcpu>(agent.vcpu);
 		// Pages beyond what tags hold (and what a memslot can have) are never looked up in a TLB.
@@ -81,6 +83,10 @@ export function operate(agent: Agent, page: u64, from: usize): usize {
 	let valid = true;
 	// A host's or device's access may have ended a migration: nobody takes a lock before who waited for it is through.
 	releaseWaiting();
+	if (isForOthers(agent)) {
+		passOperation(agent);
+		return next;
+	}
 	switch (code) {
 		case Code.access:
 			valid = access(agent, <u32>argument(0), page, <u32>argument(1), at);

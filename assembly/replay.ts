@@ -11,6 +11,7 @@ import { beginRecord, endRecord, isLogFull, startLog, stopLog } from "./log";
 import { access, operate } from "./operations";
 import { suspect } from "./oracle";
 import { meetAgent, needOf, startRows } from "./rows";
+import { endRun, placeOf } from "./shard";
 import { anyHuge, hitsHuge, hitsSmall, l1Bytes, l1Shape } from "./tlb";
 import { judge, touch } from "./touch";
 import { setOf } from "./ways";
@@ -60,6 +61,7 @@ export function replay(): u32 {
 	const writes = countOps(from, next, WRITES) - otherWrites;
 	countAllBy(Counter.accesses_guestWrite, writes);
 	countAllBy(Counter.accesses_guestRead, accesses - writes);
+	endRun(from, next, stop == Stop.end && next == events);
 	setPassed(0);
 	if (stop == Stop.end && next == events && argumentCursor != argumentEnd) {
 		refuse(Failure.argumentsLeft, argumentEnd - argumentCursor, <u32>(argumentCursor - payload));
@@ -80,7 +82,7 @@ function replayRecords(): u32 {
 		const kind = op & 7;
 		const agent = agentAt(op >> AGENT_SHIFT);
 		const page = agent.base + load<u32>(pageAt + ((<usize>next) << 2));
-		setEvent(firstSequence + next);
+		setEvent(firstSequence + placeOf(next));
 		if (kind == OPERATION) {
 			setPassed(accesses);
 			argumentCursor = operate(agent, page, argumentCursor);

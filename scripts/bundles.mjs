@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 import { exists, root } from "./stamp.mjs";
 
 const pages = ["report", "app", "worker"];
-const threads = ["readerthread"];
+const threads = ["readerthread", "partthread"];
 
 /** @returns the files written, and what went wrong in one text ("" where nothing did) */
 async function bundle(files, options) {

@@ -58,6 +58,14 @@ function kindTable({ OPERATION_BY_CODE }, { FIRST_OBSERVATION }, { OPERATION_KIN
 	return `/** The kind of an operation by the code of its record; 255: it has no step table. */\n${bytes("KIND_OF", kinds)}`;
 }
 
+/** 1 for the codes that engines can share out among them. */
+function splittableTable({ OPERATION_BY_CODE }, { FIRST_OBSERVATION }, { SPLITTABLE_OPERATIONS }) {
+	const flags = Array.from({ length: FIRST_OBSERVATION }, (_, code) =>
+		Number(SPLITTABLE_OPERATIONS.includes(OPERATION_BY_CODE[code]?.name)),
+	);
+	return `/** 1: the operation concerns one mm, whose engine replays it. */\n${bytes("SPLITTABLE", flags)}`;
+}
+
 function generate({ counters, kinds, operations, steps, boundary, state, coherence, generator }) {
 	const { COUNTER_PATHS, SITES } = counters;
 	const site = COUNTER_PATHS.filter((path) => path.startsWith(`bySite.${SITES[0]}.`)).map((path) => path.split(".")[2]);
@@ -94,6 +102,8 @@ function generate({ counters, kinds, operations, steps, boundary, state, coheren
 		enumeration("StepCode", Object.fromEntries(Object.entries(steps.STEP_CODES).map(([name, code]) => [camel(name), code]))),
 		enumeration("StepParam", steps.StepParam),
 		enumeration("Failure", boundary.Failure),
+		enumeration("SplitRefusal", boundary.SplitRefusal),
+		splittableTable(operations, kinds, boundary),
 		enumeration("Stop", boundary.Stop),
 		enumeration("Log", boundary.Log),
 		number("LOG_ENTRY_BYTES", boundary.LOG_ENTRY_BYTES),

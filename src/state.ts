@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
  * page a gfn, and its kind has the address space above the low byte.
  */
 export const ENTRY_WORDS = 6;
-const FRAME_WORD = 4;
+export const FRAME_WORD = 4;
 export const EntryKind = { pte: 1, spte: 2 } as const;
 /**
  * Zero and KSM are of PTEs, the three behind them of SPTEs; the last three: a PTE that is not present, and why (`writable` of a swap entry: its page

@@ -7,6 +7,7 @@ import { readInto } from "../engine/feed.js";
 import { ReadAhead } from "../engine/readahead.js";
 import type { ReplayOptions } from "../engine/replay.js";
 import { replayTrace } from "../engine/replay.js";
+import { replayThreads } from "../engine/threads.js";
 import { ReferenceModel } from "../model/replay.js";
 import { simulated } from "../model/simulated.js";
 import { STRATEGIES } from "../strategies/index.js";
@@ -16,8 +17,8 @@ import { records } from "../trace/records.js";
 import { BlockType } from "../trace/wire.js";
 
 export interface Task {
-	/** engine: blocks one by one, their parts timed apart. replay: as the commands do it. model: the reference model. */
-	readonly mode: "engine" | "replay" | "model";
+	/** engine: blocks one by one, their parts timed apart. replay: as the commands do it. threads: by two. model: the reference model. */
+	readonly mode: "engine" | "replay" | "threads" | "model";
 	readonly trace: string;
 	readonly strategies: readonly string[];
 	readonly check: boolean;
@@ -179,6 +180,21 @@ function whole(task: Task): Measured {
 	return { events, ...times, ...none, memoryBytes: result.peakMemoryBytes, counters: named(result.strategies[0]?.counters) };
 }
 
+/** The start of the second thread is in it, and what warms up. */
+function byThreads(task: Task): Measured {
+	const trace = openTrace(task.trace);
+	const began = start();
+	const result = replayThreads(
+		trace,
+		{ strategies: strategiesOf(task.strategies), machine: MACHINE, check: task.check, build: task.build },
+		2,
+	);
+	if (result.whole !== undefined) throw new Error(`not by two threads: ${result.whole}`);
+	const none = { readSeconds: 0, waitSeconds: 0, decodeSeconds: 0, engineSeconds: 0, readerSeconds: 0 };
+	const counters = named(result.strategies[0]?.counters);
+	return { events: result.events, ...since(began), ...none, memoryBytes: result.peakMemoryBytes, counters };
+}
+
 function byModel(task: Task): Measured {
 	const trace = openTrace(task.trace);
 	const { copiesRecorded } = trace.header;
@@ -201,5 +217,5 @@ function slowDown(since: number, part: number): void {
 }
 
 const task = JSON.parse(process.argv[2] ?? "{}") as Task;
-const run = { engine: byParts, replay: whole, model: byModel }[task.mode];
+const run = { engine: byParts, replay: whole, threads: byThreads, model: byModel }[task.mode];
 process.stdout.write(JSON.stringify(run(task)));

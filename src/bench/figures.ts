@@ -33,6 +33,9 @@ const ONE = ["drop"] as const;
 /** The yardsticks know what a generated workload has, not what a capture may. */
 const onlyEngine = (name: Benched): boolean => name === "k";
 
+/** m and r have one VM, and the capture has files. */
+const severalVms = (name: Benched): boolean => name === "p" || name === "h" || name === "z";
+
 export function probesOf({ files, varint, small, floor, plain, slowed }: Bench): Probe[] {
 	const probes: Probe[] = [];
 	for (const { name, path, skip } of files) {
@@ -44,6 +47,8 @@ export function probesOf({ files, varint, small, floor, plain, slowed }: Bench):
 		}
 		if (plain !== undefined && !onlyEngine(name)) probes.push(yardstickProbe(`${name}/plain`, plain, path, skip));
 		probes.push(taskProbe(`${name}/replay`, { ...task, mode: "replay" }));
+		if (severalVms(name)) probes.push(taskProbe(`${name}/threads`, { ...task, skip: 0, mode: "threads" }));
+		if (severalVms(name)) probes.push(taskProbe(`${name}/thread`, { ...task, skip: 0, mode: "replay" }));
 		probes.push(taskProbe(`${name}/checked`, { ...task, mode: "replay", check: true }));
 		probes.push(taskProbe(`${name}/four`, { ...task, mode: "replay", strategies: FOUR }));
 		probes.push(taskProbe(`${name}/scalar`, { ...task, mode: "engine", build: "scalar" }));
@@ -75,6 +80,7 @@ const OVER_PREFETCH = 1.5;
 const FOUR_OVER_ONE = 2.2;
 const CHECKED = 1.1;
 const READING = 0.6;
+const TWO_OVER_ONE = 1.85;
 const PLAIN_OVER = 2.5;
 const MODEL_OVER = 20;
 
@@ -126,6 +132,14 @@ export function figuresOf(rounds: Rounds): Figure[] {
 		ratio(`${name}: end to end, varint over fixed`, series(`${name}/varint`, cpu), one);
 		ratio(`${name}: four strategies over one`, series(`${name}/four`, cpu), one, FOUR_OVER_ONE);
 		ratio(`${name}: with coherence checked over without`, series(`${name}/checked`, cpu), one, CHECKED);
+		ratio(
+			`${name}: one thread over two, by the clock`,
+			series(`${name}/thread`, wall),
+			series(`${name}/threads`, wall),
+			TWO_OVER_ONE,
+			true,
+		);
+		ratio(`${name}: processor time of two threads over one's`, series(`${name}/threads`, cpu), series(`${name}/thread`, cpu));
 		ratio(`${name}: plain JavaScript over engine`, series(`${name}/plain`, cpu), one, PLAIN_OVER, true);
 		ratio(`${name}: reference model over engine`, series(`${name}/model`, cpu), series(`${name}/small`, cpu), MODEL_OVER, true);
 	}
@@ -159,7 +173,12 @@ export function disagreements(rounds: Rounds): string[] {
 	for (const [probe, [run]] of rounds) {
 		const [workload = "", what = ""] = probe.split("/");
 		const [engineRun] = rounds.get(`${workload}/engine`) ?? [];
-		if (run === undefined || engineRun === undefined || !["floor", "plain", "replay", "four", "scalar", "checked"].includes(what)) continue;
+		if (
+			run === undefined ||
+			engineRun === undefined ||
+			!["floor", "plain", "replay", "thread", "threads", "four", "scalar", "checked"].includes(what)
+		)
+			continue;
 		for (const [name, value] of Object.entries(run.counters)) {
 			if (engineRun.counters[name] !== value) wrong.push(`${probe}: ${name} ${value}, engine ${engineRun.counters[name] ?? 0}`);
 		}

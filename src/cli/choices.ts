@@ -1,6 +1,7 @@
 // Options that name something built in or a file of the user's: strategies, a machine, costs.
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
+import { MAX_THREADS } from "../engine/threads.js";
 import { UsageError } from "../errors.js";
 import { type Costs, DEFAULT_COSTS, parseCosts } from "../machine/costs.js";
 import { DEFAULT_MACHINE, findMachine, MACHINES, type Machine, parseMachine } from "../machine/machine.js";
@@ -77,6 +78,13 @@ export function chooseMachine(word: string | undefined): Machine {
 /** @throws UsageError, BadInputError */
 export function chooseCosts(path: string | undefined): Costs {
 	return path === undefined ? DEFAULT_COSTS : parseCosts(readFileOf(path, "--costs"), path);
+}
+
+/** For commander: a number of threads. */
+export function threadCount(text: string): number {
+	const value = wholeNumber(text);
+	if (value < 1 || value > MAX_THREADS) throw new InvalidArgumentError(`It must be 1 to ${MAX_THREADS}.`);
+	return value;
 }
 
 /** For commander: a whole number from 0. */

@@ -10,7 +10,7 @@ import { tableLines } from "../report/table.js";
 import { terminalLines } from "../report/terminal.js";
 import { caveatLines, fidelityLine, loopLines, verdictLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE, DEFAULT_STRATEGIES } from "../strategies/index.js";
-import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
+import { chooseCosts, chooseMachine, chooseStrategies, threadCount } from "./choices.js";
 import { type CompareFiles, compareDocument, openRun, writeFiles } from "./comparefiles.js";
 import { openInput } from "./input.js";
 import { judgeAll } from "./judged.js";
@@ -36,6 +36,7 @@ interface CompareOptions extends CaptureFlags, HostFlags, CompareFiles, TableFla
 	machine?: string;
 	costs?: string;
 	check?: boolean;
+	threads: number;
 	sensitivity?: boolean;
 	baselineRun?: string;
 	perfetto?: string;
@@ -50,6 +51,7 @@ export function define(command: Command): void {
 		.option("-b, --baseline <name>", "the strategy to compare with", DEFAULT_BASELINE)
 		.option("-m, --machine <name or file>", "the machine to simulate: a name (zen3, zen3:psc=true) or a file")
 		.option("--costs <file>", "cycles for each counted thing, as JSON")
+		.option("--threads <number>", "threads that share the VMs of a trace out among them", threadCount, 1)
 		.option("--check", "check every access for coherence, in traces of any size")
 		.option("--no-check", "check none")
 		.option("--sensitivity", "how the cycles saved depend on each cost")
@@ -92,7 +94,8 @@ async function compare(paths: string[], options: CompareOptions): Promise<void> 
 	for (const path of paths) {
 		const input = await openInput(path, captureOptions(options));
 		try {
-			const { facts, result, held, checked } = replayHeld(input, { strategies, machine, check: options.check, host }, voice);
+			const wanted = { strategies, machine, check: options.check, host, threads: options.threads };
+			const { facts, result, held, checked } = replayHeld(input, wanted, voice);
 			comparisons.push(comparison(facts, settings, result, held, checked));
 			if (options.perfetto !== undefined)
 				writePerfetto(options.perfetto, input, { strategies, machine, check: checked, host: facts.host }, voice);

@@ -21,7 +21,7 @@ import { rangesByVm } from "../report/ranges.js";
 import { longestChain } from "../report/retries.js";
 import { caveatLines, fidelityLine } from "../report/verdict.js";
 import { DEFAULT_BASELINE } from "../strategies/index.js";
-import { chooseCosts, chooseMachine, chooseStrategies } from "./choices.js";
+import { chooseCosts, chooseMachine, chooseStrategies, threadCount } from "./choices.js";
 import { openInput } from "./input.js";
 import { assumedHost, type CaptureFlags, captureOptions, type HostFlags, toldHost, withCapture, withHost, withVoice } from "./options.js";
 import { voiceOf, writeJson, writeOut } from "./output.js";
@@ -32,6 +32,7 @@ interface ReplayFlags extends CaptureFlags, HostFlags {
 	machine?: string;
 	costs?: string;
 	check?: boolean;
+	threads: number;
 	json?: boolean;
 }
 
@@ -41,6 +42,7 @@ export function define(command: Command): void {
 		.option("-s, --strategy <name or file>", "the strategy", DEFAULT_BASELINE)
 		.option("-m, --machine <name or file>", "the machine to simulate: a name (zen3, zen3:psc=true) or a file")
 		.option("--costs <file>", "cycles for each counted thing, as JSON")
+		.option("--threads <number>", "threads that share the VMs of a trace out among them", threadCount, 1)
 		.option("--check", "check every access for coherence, in traces of any size")
 		.option("--no-check", "check none")
 		.option("--json", "print one JSON document")
@@ -60,7 +62,7 @@ async function replay(path: string, options: ReplayFlags): Promise<void> {
 	const input = await openInput(path, captureOptions(options));
 	let replayed: Replayed;
 	try {
-		replayed = replayHeld(input, { strategies: [strategy], machine, check: options.check, host }, voice);
+		replayed = replayHeld(input, { strategies: [strategy], machine, check: options.check, host, threads: options.threads }, voice);
 	} finally {
 		input.close();
 	}

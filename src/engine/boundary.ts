@@ -1,4 +1,5 @@
 // What the engine and its host say to each other in numbers: written once here, generated into assembly/generated/constants.ts.
+import type { OperationName } from "../trace/kinds.js";
 
 /** Why the engine cannot go on. Up to `lastOfInput` the trace is to blame, then a limit, then the engine itself. */
 export const Failure = {
@@ -49,6 +50,8 @@ export const Failure = {
 	kpage: 22,
 	/** A file, or a page of it, beyond MAX_FILES and MAX_FILE_PAGES. `detail`: the greater of the two. */
 	file: 23,
+	/** No fault of the trace: this engine cannot replay its part alone. `detail`: a SplitRefusal. */
+	split: 24,
 	/** Memory: the 4 GiB of WebAssembly or the cap that was set. `detail`: bytes asked for. */
 	memory: 32,
 	/** More than 2^26 frames alive (256 GiB of guest memory that differs), or 2^24 mappings of one frame. */
@@ -58,6 +61,52 @@ export type Failure = (typeof Failure)[keyof typeof Failure];
 
 /** The first code that is a limit rather than bad input. */
 export const FIRST_LIMIT = 32;
+
+/** Why mms that share nothing but KSM pages are not all there is (assembly/shard.ts). */
+export const SplitRefusal = {
+	/** An operation that is not among SPLITTABLE_OPERATIONS. */
+	operation: 1,
+	/** A VM with two mms. */
+	vm: 2,
+	/** KSM page 0, or one that is made anew, or renamed. */
+	ksmPage: 3,
+	/** ksmd holds one mm's page locked and works on another's. */
+	lock: 4,
+	/** A window of two mms. */
+	window: 5,
+	/** Another mm's bracket makes a pending access go on. */
+	pending: 6,
+	/** A translation that disagrees with its PTE, where KSM pages are shared. */
+	suspect: 7,
+} as const;
+export type SplitRefusal = (typeof SplitRefusal)[keyof typeof SplitRefusal];
+
+/** Operations that change one mm and its VMs; of frames that others may have too, only KSM pages. */
+export const SPLITTABLE_OPERATIONS: readonly OperationName[] = [
+	"access",
+	"fault",
+	"mmio",
+	"ksmWriteProtect",
+	"ksmReplace",
+	"ksmPromote",
+	"cow",
+	"unshare",
+	"zap",
+	"protect",
+	"invalidate",
+	"populate",
+	"memslot",
+	"mark",
+	"thpSplit",
+	"thpCollapse",
+	"exit",
+	"uprobeReplace",
+	"mkclean",
+	"softDirty",
+	"age",
+	"dirtyLog",
+	"kvmZapAll",
+];
 
 /** What `replay` came back for. full: the log is, in the middle of a block. */
 export const Stop = { end: 0, mark: 1, failure: 2, full: 3 } as const;

@@ -30,6 +30,13 @@ export interface WorldSetup {
 	readonly check: boolean;
 	/** Cap of the memory in bytes; 4 GiB by default. */
 	readonly memoryBytes?: number | undefined;
+	/** One of several engines that share a trace out among them (src/engine/split.ts). */
+	readonly part?: Part | undefined;
+}
+
+export interface Part {
+	readonly index: number;
+	readonly of: number;
 }
 
 /** vmexits in a piece of a VM's memory. */
@@ -47,6 +54,9 @@ const EXIT_RANGE_BYTES = 16;
 
 interface Exports extends Record<string, unknown> {
 	host(flags: number): void;
+	shard(count: number, index: number): void;
+	ksmFrames(): number;
+	ksmFrameEntries(): number;
 	reset(count: number, copiesRecorded: boolean, check: boolean, walkReferences: number, memoryPages: number): number;
 	machine(): number;
 	start(): void;
@@ -133,6 +143,11 @@ export function engineModule(build: Build): WebAssembly.Module {
 	return module;
 }
 
+/** The compiled engine of another thread. */
+export function adoptModule(build: Build, module: WebAssembly.Module): void {
+	modules.set(build, module);
+}
+
 function hostFlags({ mmu, eptAd, pml }: KvmHost): number {
 	return (mmu === "legacy" ? HostFlag.legacyMmu : 0) | (eptAd ? 0 : HostFlag.noAd) | (pml ? 0 : HostFlag.noPml);
 }
@@ -163,6 +178,7 @@ export class Engine {
 		const references = (machine.guestLevels + 1) * (machine.hostLevels + 1) - 1;
 		this.guard("its start", () => {
 			this.#exports.host(hostFlags(setup.host ?? DEFAULT_HOST));
+			this.#exports.shard(setup.part?.of ?? 1, setup.part?.index ?? 0);
 			let at = this.#exports.reset(strategies.length, setup.copiesRecorded, setup.check, references, pages) >>> 0;
 			for (const strategy of strategies) {
 				const program = encodeStrategy(strategy);
@@ -279,6 +295,14 @@ export class Engine {
 			found.push({ vm: words[at / 4 + 1] ?? 0, gfn, pages: EXIT_RANGE_PAGES, vmexits: Array.from(counts, Number) });
 		}
 		return found.sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
+	}
+
+	/** The frames that are KSM pages, and which. */
+	ksmPages(): Map<number, number> {
+		const words = new Uint32Array(this.#memory.buffer, this.#exports.ksmFrames() >>> 0, (this.#exports.ksmFrameEntries() >>> 0) * 4);
+		const pages = new Map<number, number>();
+		for (let at = 0; at < words.length; at += 4) if (words[at + 2] !== 0) pages.set((words[at + 2] ?? 0) - 1, words[at] ?? 0);
+		return pages;
 	}
 
 	/** A strategy's violations of coherence in their order, the first VIOLATIONS_KEPT. */

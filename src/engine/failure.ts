@@ -2,6 +2,7 @@
 import { BadInputError, LimitError } from "../errors.js";
 import { OPERATION_BY_CODE } from "../trace/operations.js";
 import { Failure, FIRST_LIMIT } from "./boundary.js";
+import { CannotSplit } from "./cannotsplit.js";
 
 /** What went wrong and where, as the engine's exports give it. */
 export interface EngineFailure {
@@ -79,6 +80,7 @@ function text({ code, detail }: EngineFailure): string {
 /** `where`: the block; offset and event are added by the caller, where there are any. */
 export function failureError(failure: EngineFailure, where: string): Error {
 	if (failure.code === Failure.none) return new Error(`the engine failed without a reason (${where})`);
+	if (failure.code === Failure.split) return new CannotSplit(failure.detail);
 	if (failure.code >= FIRST_LIMIT) {
 		return new LimitError(text(failure), { where, hint: "replay fewer strategies at once, or a part of the trace (mmreplay slice)" });
 	}

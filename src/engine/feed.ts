@@ -26,7 +26,7 @@ export function feed(
 	trace: TraceReader,
 	engines: readonly Engine[],
 	listener: FeedListener,
-	ahead: ReadAhead | undefined = ReadAhead.begin(trace),
+	ahead: ReadAhead | null = ReadAhead.begin(trace) ?? null,
 ): Readonly<Fed> {
 	const fed: Fed = { events: 0, bytes: 0, decodeSeconds: 0 };
 	try {
@@ -44,7 +44,7 @@ export function feed(
 }
 
 /** Read a block's payload into an engine's memory, which has the faster checksum too. @throws BadInputError, LimitError */
-export function readInto(engine: Engine, trace: TraceReader, block: Block, where: string, ahead?: ReadAhead): Uint8Array {
+export function readInto(engine: Engine, trace: TraceReader, block: Block, where: string, ahead?: ReadAhead | null): Uint8Array {
 	const target = engine.payload(block.rawLength, where);
 	const payload = ahead?.payload(block);
 	if (payload !== undefined) {
@@ -62,7 +62,7 @@ function feedBlock(
 	engines: readonly Engine[],
 	listener: FeedListener,
 	fed: Fed,
-	ahead: ReadAhead | undefined,
+	ahead: ReadAhead | null,
 ): void {
 	const where = trace.where(block);
 	let first: Uint8Array | undefined;

@@ -8,7 +8,7 @@ import { hostOf, type KvmHost } from "../trace/kvmhost.js";
 import type { TraceReader } from "../trace/reader.js";
 import type { TraceHeader } from "../trace/record.js";
 import { MAX_STRATEGIES } from "./boundary.js";
-import { type Build, defaultBuild, Engine, type ExitRange } from "./engine.js";
+import { type Build, defaultBuild, Engine, type ExitRange, type Part } from "./engine.js";
 import { type FeedListener, feed } from "./feed.js";
 import { type IntervalReplay, Intervals } from "./intervals.js";
 import type { ReadAhead } from "./readahead.js";
@@ -24,8 +24,10 @@ export interface ReplayOptions {
 	readonly memoryBytes?: number | undefined;
 	/** By default the one for this machine. */
 	readonly build?: Build | undefined;
-	/** By default there is one where it pays. */
-	readonly ahead?: ReadAhead | undefined;
+	/** By default there is one where it pays; null: there is none. */
+	readonly ahead?: ReadAhead | null | undefined;
+	/** Replay this part only. */
+	readonly part?: Part | undefined;
 }
 
 export interface StrategyReplay {
@@ -37,6 +39,9 @@ export interface StrategyReplay {
 	/** sha256 of the counters and the final architectural state (src/state.ts). */
 	readonly digest: string;
 }
+
+type Undigested = Omit<StrategyReplay, "digest">;
+export type UndigestedResult = Omit<ReplayResult, "strategies"> & { readonly strategies: readonly Undigested[] };
 
 /** From a mark that begins a phase to the next one. Records before the first are in the totals only. */
 export interface PhaseReplay {
@@ -156,14 +161,20 @@ function difference(after: BigUint64Array, before: BigUint64Array): BigUint64Arr
 	return after.map((value, index) => value - (before[index] ?? 0n));
 }
 
-function strategyReplays(options: ReplayOptions, groups: readonly Group[], final: readonly BigUint64Array[]): StrategyReplay[] {
+function strategyReplays(options: ReplayOptions, groups: readonly Group[], final: readonly BigUint64Array[]): Undigested[] {
 	return options.strategies.map(({ name }, place) => {
-		const group = groups.find(({ members }) => members.includes(place));
 		const counters = final[place];
-		if (group === undefined || counters === undefined) throw new RangeError(`strategy ${name} was not replayed`);
-		const index = group.members.indexOf(place);
-		return { name, counters, violations: group.engine.violations(index), digest: stateDigest(group.engine.state(index)) };
+		if (counters === undefined) throw new RangeError(`strategy ${name} was not replayed`);
+		const { engine, index } = memberOf(groups, place);
+		return { name, counters, violations: engine.violations(index) };
 	});
+}
+
+/** The engine of the strategy at a place in the options' list, and its place there. */
+export function memberOf(groups: readonly Group[], place: number): { engine: Engine; index: number } {
+	const group = groups.find(({ members }) => members.includes(place));
+	if (group === undefined) throw new RangeError(`no engine has strategy ${place}`);
+	return { engine: group.engine, index: group.members.indexOf(place) };
 }
 
 /** The groups' ranges as one list. */
@@ -180,15 +191,28 @@ function rangesOf(groups: readonly Group[], strategies: number): ExitRange[] {
 	return [...found.values()].sort((a, b) => a.vm - b.vm || a.gfn - b.gfn);
 }
 
+export type OnProgress = (events: number, bytes: number) => void;
+
 /**
  * Replay a trace. `onProgress` is told after each block how many events and bytes of payloads are done.
  * @throws BadInputError on a damaged block, LimitError beyond the memory
  */
-export function replayTrace(
+export function replayTrace(trace: TraceReader, options: ReplayOptions, onProgress?: OnProgress): ReplayResult {
+	const { result, groups } = replayGroups(trace, options, onProgress);
+	const strategies = result.strategies.map((strategy, place) => {
+		const { engine, index } = memberOf(groups, place);
+		return { ...strategy, digest: stateDigest(engine.state(index)) };
+	});
+	giveBack(groups.map(({ engine }) => engine));
+	return { ...result, strategies };
+}
+
+/** A result whose final states are still in the engines. @throws as replayTrace, and CannotSplit where a part cannot be one */
+export function replayGroups(
 	trace: TraceReader,
 	options: ReplayOptions,
-	onProgress?: (events: number, bytes: number) => void,
-): ReplayResult {
+	onProgress?: OnProgress,
+): { result: UndigestedResult; groups: readonly Group[] } {
 	const started = performance.now();
 	const groups = groupsOf(options, trace.header);
 	const engines = groups.map(({ engine }) => engine);
@@ -212,8 +236,7 @@ export function replayTrace(
 	const strategies = strategyReplays(options, groups, final);
 	const ranges = rangesOf(groups, options.strategies.length);
 	const peakMemoryBytes = engines.reduce((sum, engine) => sum + engine.memoryBytes, 0);
-	giveBack(engines);
-	return {
+	const result: UndigestedResult = {
 		strategies,
 		phases: phases.finish(final),
 		intervals: intervals.finish(final, fed.events),
@@ -225,4 +248,5 @@ export function replayTrace(
 		peakMemoryBytes,
 		threads: 1,
 	};
+	return { result, groups };
 }

@@ -1,5 +1,6 @@
 // One trace, replayed under some strategies and held against itself: what compare, replay, fidelity and the page in a browser begin with.
 import { type ReplayResult, replayTrace } from "../engine/replay.js";
+import { replayThreads, type ThreadedResult } from "../engine/threads.js";
 import { type Fidelity, fidelity } from "../fidelity/fidelity.js";
 import type { Machine } from "../machine/machine.js";
 import { findStrategy } from "../strategies/index.js";
@@ -13,7 +14,7 @@ export interface Replayed {
 	readonly facts: TraceFacts;
 	/** Every access was checked for coherence. */
 	readonly checked: boolean;
-	readonly result: ReplayResult;
+	readonly result: ThreadedResult;
 	/** Of the captured strategy's replay with the observations. */
 	readonly held: Fidelity | NoFidelity;
 }
@@ -34,6 +35,8 @@ export interface HeldOptions {
 	readonly check: boolean | undefined;
 	/** KVM's host as the user tells it; by default the one that was captured. */
 	readonly host?: RecordedHost | undefined;
+	/** 1 by default. */
+	readonly threads?: number | undefined;
 }
 
 /** Traces up to this many causes are checked without being asked. */
@@ -55,7 +58,7 @@ export function replayHeld(source: Source, options: HeldOptions, onProgress?: (e
 	const isExtra = captured !== undefined && isOwnHost && !options.strategies.some(({ name }) => name === captured.name);
 	const strategies = isExtra ? [...options.strategies, captured] : options.strategies;
 	const checked = options.check ?? causesOf(source) <= CHECKED_EVENTS;
-	const result = replayTrace(trace, { machine: options.machine, check: checked, strategies, host }, onProgress);
+	const result = replayThreads(trace, { machine: options.machine, check: checked, strategies, host }, options.threads ?? 1, onProgress);
 	const facts = { path: source.path, digest: trace.digest(), bytes: trace.bytes ?? 0, header, host };
 	if (captured === undefined) return { facts, checked, result, held: unheld(header.strategy) };
 	const own = isOwnHost ? result : replayTrace(trace, { machine: options.machine, check: checked, strategies: [captured] });

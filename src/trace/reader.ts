@@ -39,7 +39,7 @@ export class TraceReader {
 	#stored = new Uint8Array(0);
 
 	/** @throws BadInputError, LimitError, UsageError */
-	constructor(source: string | Uint8Array, options: ReadOptions = {}) {
+	constructor(source: string | Uint8Array | OpenFile, options: ReadOptions = {}) {
 		this.limits = { ...LIMITS, ...options.limits };
 		this.#input = new Input(source);
 		try {
@@ -254,7 +254,7 @@ export class TraceReader {
 	}
 }
 
-/** Open a trace: a path, `-` for standard input, or the bytes themselves. Only the header is read. @throws BadInputError, LimitError, UsageError */
-export function openTrace(source: string | Uint8Array, options: ReadOptions = {}): TraceReader {
+/** Open a trace: a path, `-` for standard input, the bytes themselves, or an open file. Only the header is read. @throws BadInputError, LimitError, UsageError */
+export function openTrace(source: string | Uint8Array | OpenFile, options: ReadOptions = {}): TraceReader {
 	return new TraceReader(source, options);
 }

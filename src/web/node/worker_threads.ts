@@ -5,3 +5,13 @@ export class Worker {
 		throw new Error("no threads in a browser");
 	}
 }
+
+export class MessageChannel {
+	constructor() {
+		throw new Error("no threads in a browser");
+	}
+}
+
+export function receiveMessageOnPort(): undefined {
+	return undefined;
+}
