@@ -5,8 +5,8 @@ import type { Intake } from "./intake.js";
 import { GENERIC, KnownMessages } from "./perfettoevents.js";
 import { collectShapes, DYNAMIC, type MessageShape } from "./perfettoshapes.js";
 import { Packet, packetsOf } from "./perfettowire.js";
-import { FieldWalk, fieldsOf, signed, utf8, type WireField } from "./protobuf.js";
-import { type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
+import { DamagedMessage, FieldWalk, fieldsOf, signed, utf8, type WireField } from "./protobuf.js";
+import { damage, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
 import type { TracefsEvent } from "./tracefs.js";
 
 const Bundle = { event: 2, lostEvents: 3, clock: 5 } as const;
@@ -81,6 +81,20 @@ class BundleReader {
 	}
 
 	packet(packet: Uint8Array, visit: Visit): void {
+		try {
+			this.#packet(packet, visit);
+		} catch (error) {
+			this.#passOver(error);
+		}
+	}
+
+	/** What is damaged is left out where that is asked for: an event, or the rest of a packet. */
+	#passOver(error: unknown): void {
+		if (!this.#facts.lenient || !(error instanceof DamagedMessage)) throw error;
+		damage(this.#facts, error.what, this.#where);
+	}
+
+	#packet(packet: Uint8Array, visit: Visit): void {
 		const walk = this.#inPacket.begin(packet, 0, packet.length, this.#where);
 		while (walk.next()) {
 			if (walk.wire !== 2) continue;
@@ -101,9 +115,19 @@ class BundleReader {
 		while (walk.next()) {
 			if (walk.number === Bundle.clock) clock = walk.value;
 			else if (walk.number === Bundle.lostEvents && walk.value !== 0) lose(this.#facts, "lostBundles", 1);
-			else if (walk.number === Bundle.event && walk.wire === 2 && this.#eventAt(packet, walk.from, walk.to, visit)) found = true;
+			else if (walk.number === Bundle.event && walk.wire === 2 && this.#eventOr(packet, walk.from, walk.to, visit)) found = true;
 		}
 		if (found) this.#facts.clock ||= CLOCKS[clock] ?? "";
+	}
+
+	#eventOr(packet: Uint8Array, from: number, to: number, visit: Visit): boolean {
+		if (!this.#facts.lenient) return this.#eventAt(packet, from, to, visit);
+		try {
+			return this.#eventAt(packet, from, to, visit);
+		} catch (error) {
+			this.#passOver(error);
+			return false;
+		}
 	}
 
 	/** Whether it is one. */

@@ -1,6 +1,6 @@
 // What generic events of a Perfetto trace look like: the descriptors that a trace carries for them, by field in FtraceEvent (formats.md 1.3).
 import { Packet, packetsOf } from "./perfettowire.js";
-import { FieldWalk, fieldsOf, utf8 } from "./protobuf.js";
+import { DamagedMessage, FieldWalk, fieldsOf, utf8 } from "./protobuf.js";
 import { newFacts } from "./source.js";
 
 /** Where descriptors stand in a bundle. */
@@ -17,20 +17,27 @@ export interface MessageShape {
 	readonly fields: ReadonlyMap<number, { readonly name: string; readonly signed: boolean }>;
 }
 
-/** They may stand behind the events that need them: the whole of a trace is looked at. @throws BadInputError where it is damaged */
+/** They may stand behind the events that need them: the whole of a trace is looked at, and what is damaged passed over. */
 export async function collectShapes(path: string): Promise<ReadonlyMap<number, MessageShape>> {
 	const shapes = new Map<number, MessageShape>();
 	const packet = new FieldWalk();
 	const bundle = new FieldWalk();
+	const look = (bytes: Uint8Array): void => {
+		packet.begin(bytes, 0, bytes.length, path);
+		while (packet.next()) {
+			if (packet.number !== Packet.ftraceEvents || packet.wire !== 2) continue;
+			bundle.begin(bytes, packet.from, packet.to, path);
+			while (bundle.next())
+				if (bundle.number === DESCRIPTORS && shapes.size < MAX_DESCRIPTORS) addShape(bytes.subarray(bundle.from, bundle.to), shapes, path);
+		}
+	};
 	for await (const packets of packetsOf(path, newFacts("", 1, true)))
 		for (const bytes of packets) {
-			packet.begin(bytes, 0, bytes.length, path);
-			while (packet.next()) {
-				if (packet.number !== Packet.ftraceEvents || packet.wire !== 2) continue;
-				bundle.begin(bytes, packet.from, packet.to, path);
-				while (bundle.next())
-					if (bundle.number === DESCRIPTORS && shapes.size < MAX_DESCRIPTORS)
-						addShape(bytes.subarray(bundle.from, bundle.to), shapes, path);
+			try {
+				look(bytes);
+			} catch (error) {
+				// Whoever reads its events will say so.
+				if (!(error instanceof DamagedMessage)) throw error;
 			}
 		}
 	return shapes;

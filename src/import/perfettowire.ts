@@ -10,6 +10,10 @@ import { unzstd } from "./zstd.js";
 /** Packets are under 512 KiB by convention; compressed bundles some MB. */
 const MAX_PACKET = 64 << 20;
 const MAX_INFLATED = 64 << 20;
+const LENIENT = "--lenient leaves it out, and counts it";
+
+/** Begins each packet. */
+const PACKET_TAG = 0x0a;
 
 /** Fields of TracePacket that are read here. */
 export const Packet = { ftraceEvents: 1, processTree: 2, systemInfo: 45, compressed: 50, zstdCompressed: 133 } as const;
@@ -20,23 +24,30 @@ export function looksLikePerfetto(head: Uint8Array): boolean {
 	if (isPlainText(head)) return false;
 	let at = 0;
 	let packets = 0;
+	let damaged = 0;
 	while (at < head.length && packets < 8) {
-		if (head[at] !== 0x0a) return false;
+		// Where something else follows some packets, it is damage.
+		if (head[at] !== PACKET_TAG) return packets > 2;
 		const length = varintAt(head, at + 1);
 		if (length.end < 0 || length.value > BigInt(MAX_PACKET)) return packets > 0 && length.end < 0 && head.length - at < 12;
 		const end = length.end + Number(length.value);
 		if (end > head.length) return packets > 0 || firstTagIsPackets(head.subarray(length.end));
-		try {
-			let fields = 0;
-			for (const field of fieldsOf(head.subarray(length.end, end), "")) if (field.number > 0) fields++;
-			if (fields === 0 && length.value > 0n) return false;
-		} catch {
-			return false;
-		}
-		packets++;
+		if (isMessage(head.subarray(length.end, end))) packets++;
+		else if (++damaged > 2) return false;
 		at = end;
 	}
-	return packets > 0;
+	// One that is damaged among many is for the reader to tell.
+	return packets > 2 * damaged;
+}
+
+function isMessage(bytes: Uint8Array): boolean {
+	try {
+		let fields = 0;
+		for (const field of fieldsOf(bytes, "")) if (field.number > 0) fields++;
+		return fields > 0 || bytes.length === 0;
+	} catch {
+		return false;
+	}
 }
 
 /** A first packet longer than the head: its first field is one that packets have. */
@@ -55,7 +66,7 @@ function* packetsIn(bytes: Uint8Array, where: string): Generator<{ packet: Uint8
 		const wire = Number(tag.value & 7n);
 		const number = tag.value >> 3n;
 		if (number === 0n || (wire !== 0 && wire !== 2))
-			throw new BadInputError(`no packet where one should begin (tag ${tag.value})`, { where: `${where}, byte ${at}` });
+			throw new BadInputError(`no packet where one should begin (tag ${tag.value})`, { where: `${where}, byte ${at}`, hint: LENIENT });
 		const length = varintAt(bytes, tag.end);
 		if (length.end < 0) return;
 		if (wire === 0) {
@@ -79,7 +90,7 @@ function inflated(bytes: Uint8Array, where: string): Uint8Array {
 	} catch (cause) {
 		if (cause instanceof Error && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE")
 			throw new LimitError(`compressed packets hold more than ${MAX_INFLATED} bytes`, { where });
-		throw new BadInputError("compressed packets are damaged", { where, cause });
+		throw new BadInputError("compressed packets are damaged", { where, hint: LENIENT, cause });
 	}
 }
 
@@ -95,31 +106,124 @@ function* unpacked(packet: Uint8Array, where: string): Generator<Uint8Array> {
 			end = inner.end;
 			yield inner.packet;
 		}
-		if (end === 0 && bytes.length > 0) throw new BadInputError("compressed packets hold no packet", { where });
+		if (end === 0 && bytes.length > 0) throw new BadInputError("compressed packets hold no packet", { where, hint: LENIENT });
 	}
 	if (!packed) yield packet;
 }
 
-/** All packets of a trace in the file's order. @throws BadInputError where the last one is cut off, unless lenient */
-export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerator<Uint8Array[]> {
-	let rest: Uint8Array = new Uint8Array(0);
-	let offset = 0;
-	for await (const chunk of readChunks(path, facts.digest)) {
-		const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+/** Packets are under 512 KiB by convention: where their order is lost, the next one begins in as many bytes. */
+const RESYNC_BYTES = 1 << 19;
+/** Bytes that are looked at for it, some of them many times. */
+const RESYNC_LOOK = 1 << 26;
+
+/**
+ * Where packets begin again behind `from`: at one that is whole and that another follows, or the end; -1 where there is none.
+ * Only then is a run of bytes that begins like a packet taken for one.
+ */
+function resynced(bytes: Uint8Array, from: number): number {
+	let looked = 0;
+	for (let at = bytes.indexOf(PACKET_TAG, from); at >= 0 && looked < RESYNC_LOOK; at = bytes.indexOf(PACKET_TAG, at + 1)) {
+		const length = varintAt(bytes, at + 1);
+		if (length.end < 0 || length.value < 2n || length.value > BigInt(RESYNC_BYTES)) continue;
+		const end = length.end + Number(length.value);
+		if (end > bytes.length || (end < bytes.length && bytes[end] !== PACKET_TAG)) continue;
+		if (isMessage(bytes.subarray(length.end, end))) return at;
+		looked += end - at;
+	}
+	return -1;
+}
+
+/** Goes through a trace as its bytes come. */
+class PacketRun {
+	readonly #facts: SourceFacts;
+	readonly #path: string;
+	#rest: Uint8Array = new Uint8Array(0);
+	/** Of what is left over in the file. */
+	#offset = 0;
+	/** No packet begins there: they have to be found again. */
+	#lost = false;
+
+	constructor(facts: SourceFacts, path: string) {
+		this.#facts = facts;
+		this.#path = path;
+	}
+
+	/** Packets that are whole with these bytes. */
+	add(chunk: Uint8Array): Uint8Array[] {
+		const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
 		const out: Uint8Array[] = [];
-		let used = 0;
-		const where = `${path}, from byte ${offset}`;
-		for (const { packet, end } of packetsIn(bytes, where)) {
-			for (const inner of unpacked(packet, where)) out.push(inner);
-			used = end;
-		}
+		const used = this.#take(bytes, out);
 		// The chunk is only lent.
-		rest = Uint8Array.from(bytes.subarray(used));
-		offset += used;
+		this.#rest = Uint8Array.from(bytes.subarray(used));
+		this.#offset += used;
+		return out;
+	}
+
+	#take(bytes: Uint8Array, out: Uint8Array[]): number {
+		let used = 0;
+		for (;;) {
+			if (this.#lost) {
+				const found = resynced(bytes, used);
+				if (found < 0) return Math.max(used, bytes.length - RESYNC_BYTES);
+				this.#lost = false;
+				used = found;
+			}
+			const where = `${this.#path}, from byte ${this.#offset + used}`;
+			const from = used;
+			try {
+				for (const { packet, end } of packetsIn(bytes.subarray(from), where)) {
+					this.#unpack(packet, out, where);
+					used = from + end;
+				}
+				return used;
+			} catch (error) {
+				this.#passOver(error, where);
+				this.#lost = true;
+				used++;
+			}
+		}
+	}
+
+	#unpack(packet: Uint8Array, out: Uint8Array[], where: string): void {
+		if (!this.#facts.lenient) {
+			for (const inner of unpacked(packet, where)) out.push(inner);
+			return;
+		}
+		try {
+			for (const inner of unpacked(packet, where)) out.push(inner);
+		} catch (error) {
+			this.#passOver(error, where);
+		}
+	}
+
+	/** Counts what is damaged, where that is asked for. */
+	#passOver(error: unknown, where: string): void {
+		if (!this.#facts.lenient || !(error instanceof BadInputError || error instanceof LimitError)) throw error;
+		damage(this.#facts, error.what, where);
+	}
+
+	/** What comes behind the last whole packet. */
+	finish(): Uint8Array[] {
+		const rest = this.#rest;
+		if (rest.length === 0 || this.#lost || [...packetsIn(rest, this.#path)].length > 0 || isTail(rest)) return [];
+		damage(this.#facts, "the trace is cut off in its last packet", `${this.#path}, byte ${this.#offset}`);
+		// A length that lies may hide packets.
+		this.#lost = true;
+		const out: Uint8Array[] = [];
+		this.#take(rest.subarray(1), out);
+		return out;
+	}
+}
+
+/** All packets of a trace in the file's order. @throws BadInputError where they are damaged or the last one is cut off, unless lenient */
+export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerator<Uint8Array[]> {
+	const run = new PacketRun(facts, path);
+	for await (const chunk of readChunks(path, facts.digest)) {
+		const out = run.add(chunk);
 		if (out.length > 0) yield out;
 	}
-	if (rest.length > 0 && [...packetsIn(rest, path)].length === 0 && !isTail(rest))
-		damage(facts, "the trace is cut off in its last packet", `${path}, byte ${offset}`);
+	const last = run.finish();
+	if (last.length > 0) yield last;
 }
 
 /** Only fields other than packets. */

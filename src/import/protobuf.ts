@@ -11,6 +11,9 @@ export interface WireField {
 	readonly bytes: Uint8Array;
 }
 
+/** A message that cannot be walked to its end. */
+export class DamagedMessage extends BadInputError {}
+
 const EMPTY = new Uint8Array(0);
 
 /** A varint at `at`; its end is -1 where it is cut off or longer than 10 bytes. */
@@ -82,7 +85,7 @@ export class FieldWalk {
 		return (this.high | 0) * WORD + this.low;
 	}
 
-	/** False at the end. @throws BadInputError where the message is damaged */
+	/** False at the end. @throws DamagedMessage */
 	next(): boolean {
 		const begin = this.#at;
 		if (begin >= this.#end) return false;
@@ -120,8 +123,11 @@ export class FieldWalk {
 		return true;
 	}
 
-	#damaged(at: number, what: string): BadInputError {
-		return new BadInputError(`a damaged message: ${what}`, { where: `${this.#where}, byte ${at - this.#start} of it` });
+	#damaged(at: number, what: string): DamagedMessage {
+		return new DamagedMessage(`a damaged message: ${what}`, {
+			where: `${this.#where}, byte ${at - this.#start} of it`,
+			hint: "--lenient leaves it out, and counts it",
+		});
 	}
 
 	/** Reads one into `low` and `high`; behind it, or -1 where it is cut off or longer than 10 bytes. */
@@ -158,7 +164,7 @@ const MAX_VARINT = 10;
 const wordAt = (bytes: Uint8Array, at: number): number =>
 	(bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 
-/** Fields of a message. @throws BadInputError where it is damaged */
+/** Fields of a message. @throws DamagedMessage */
 export function* fieldsOf(message: Uint8Array, where: string): Generator<WireField> {
 	const walk = new FieldWalk().begin(message, 0, message.length, where);
 	while (walk.next()) {
