@@ -3,7 +3,7 @@ import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BadInputError, LimitError } from "../errors.js";
-import { readChunks, type SourceDigest } from "./input.js";
+import { type Damage, readChunks, type SourceDigest } from "./input.js";
 
 /** What a gzip may inflate to. */
 const MAX_INFLATED = 64 * 2 ** 30;
@@ -51,11 +51,11 @@ function temporary(): number {
 }
 
 /** Opens a source, and fills in its digest. @throws BadInputError, LimitError */
-export async function openByteFile(path: string, gzip: boolean, digest: SourceDigest): Promise<ByteFile> {
+export async function openByteFile(path: string, gzip: boolean, digest: SourceDigest, damage?: Damage): Promise<ByteFile> {
 	const fd = gzip ? temporary() : openSync(path, "r");
 	try {
 		let inflated = 0;
-		for await (const chunk of readChunks(path, digest)) {
+		for await (const chunk of readChunks(path, digest, damage)) {
 			if (!gzip) continue;
 			inflated += chunk.length;
 			if (inflated > MAX_INFLATED) throw new LimitError(`the gzip holds more than ${MAX_INFLATED} bytes`, { where: path });

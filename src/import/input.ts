@@ -70,8 +70,14 @@ function unreadable(error: unknown, where: string): unknown {
 	return new BadInputError(`the file cannot be read to its end: ${code}`, { where });
 }
 
-/** Bytes of `path`, out of their gzip where they are in one, each chunk lent until the next. Throws BadInputError on a damaged gzip stream. */
-export async function* readChunks(path: string, digest: SourceDigest): AsyncGenerator<Uint8Array> {
+/** Says that a source is damaged. @throws BadInputError, unless what can be read of it will do */
+export type Damage = (what: string, where: string) => void;
+
+/**
+ * Bytes of `path`, out of their gzip where they are in one, each chunk lent until the next. `damage`: told of a damaged gzip stream, which then ends
+ * there. Throws BadInputError where it cannot be read.
+ */
+export async function* readChunks(path: string, digest: SourceDigest, damage?: Damage): AsyncGenerator<Uint8Array> {
 	let bytes = 0;
 	try {
 		for await (const chunk of chunksOf(path, digest)) {
@@ -79,7 +85,10 @@ export async function* readChunks(path: string, digest: SourceDigest): AsyncGene
 			yield chunk;
 		}
 	} catch (error) {
-		throw unreadable(error, `${path}, after byte ${bytes}`);
+		const reason = unreadable(error, `${path}, after byte ${bytes}`);
+		if (damage === undefined || bytes === 0 || reason === error || !(reason instanceof BadInputError)) throw reason;
+		damage(reason.what, `${path}, after byte ${bytes}`);
+		digest.name ||= basename(path);
 	}
 }
 
@@ -113,12 +122,12 @@ export interface TextBlock {
 }
 
 /** Whole lines of `path` as bytes. Throws BadInputError on a damaged gzip stream, or a line over 1 MiB. */
-export async function* readTextBlocks(path: string, digest: SourceDigest): AsyncGenerator<TextBlock> {
+export async function* readTextBlocks(path: string, digest: SourceDigest, damage?: Damage): AsyncGenerator<TextBlock> {
 	let buffer = Buffer.alloc(4 * BLOCK_BYTES);
 	let view = viewOf(buffer);
 	let length = 0;
 	let read = 0;
-	for await (const chunk of readChunks(path, digest)) {
+	for await (const chunk of readChunks(path, digest, damage)) {
 		if (length + chunk.length + LITERAL_SLACK > buffer.length) {
 			const grown = Buffer.alloc(2 * (length + chunk.length));
 			buffer.copy(grown, 0, 0, length);

@@ -4,7 +4,7 @@ import { BadInputError, LimitError } from "../errors.js";
 import { isPlainText } from "./foreign.js";
 import { readChunks } from "./input.js";
 import { fieldsOf, varintAt } from "./protobuf.js";
-import { damage, type SourceFacts } from "./source.js";
+import { damage, damageOf, type SourceFacts } from "./source.js";
 import { unzstd } from "./zstd.js";
 
 /** Packets are under 512 KiB by convention; compressed bundles some MB. */
@@ -218,7 +218,7 @@ class PacketRun {
 /** All packets of a trace in the file's order. @throws BadInputError where they are damaged or the last one is cut off, unless lenient */
 export async function* packetsOf(path: string, facts: SourceFacts): AsyncGenerator<Uint8Array[]> {
 	const run = new PacketRun(facts, path);
-	for await (const chunk of readChunks(path, facts.digest)) {
+	for await (const chunk of readChunks(path, facts.digest, damageOf(facts))) {
 		const out = run.add(chunk);
 		if (out.length > 0) yield out;
 	}

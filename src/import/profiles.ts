@@ -58,6 +58,9 @@ function releaseNumber(release: string): number | undefined {
 	return match === null ? undefined : Number(match[1]) * 1000 + Number(match[2]);
 }
 
+/** Enterprise Linux keeps a release's number and takes KVM and mm of later ones into it: the number tells nothing of them. */
+const BACKPORTED = /\.el\d/;
+
 /** What a capture shows of its kernel. */
 export interface KernelSigns {
 	rangeLayout: "old" | "new" | "";
@@ -112,7 +115,7 @@ export function takeProfile(told: string | undefined, found: string, signs: Kern
 	const release = told ?? found;
 	const number = releaseNumber(release);
 	const how = told !== undefined ? "told" : "found in the source";
-	const byRelease = number === undefined ? undefined : PROFILES.find((profile) => number >= profile.from);
+	const byRelease = number === undefined || BACKPORTED.test(release) ? undefined : PROFILES.find((profile) => number >= profile.from);
 	if (byRelease !== undefined)
 		return {
 			profile: byRelease,
@@ -129,7 +132,7 @@ export function takeProfile(told: string | undefined, found: string, signs: Kern
 	const open = others.length === 0 ? "" : `; ${others.join(", ")} not ruled out`;
 	return {
 		profile,
-		evidence: `kernel profile ${profile.name} (inferred: ${signsAsText(signs)}${open})`,
+		evidence: `kernel profile ${profile.name} (inferred${number === undefined ? "" : `, since ${release} has parts of later kernels`}: ${signsAsText(signs)}${open})`,
 		contradictions: fitting.length === 0 ? ["no kernel that is known here shows all of it together"] : [],
 	};
 }

@@ -1,7 +1,7 @@
 // What the reader of any format gives: events in batches, and facts of the source that it came by on the way.
 import { BadInputError } from "../errors.js";
 import type { EventBatch } from "./event.js";
-import type { SourceDigest } from "./input.js";
+import type { Damage, SourceDigest } from "./input.js";
 import type { Intake } from "./intake.js";
 
 export interface SourceFacts {
@@ -45,6 +45,12 @@ export const newFacts = (clock: string, resolutionNs: number, lenient: boolean):
 export function lose(facts: SourceFacts, what: string, events: number): void {
 	if (events > 0) facts.losses.set(what, (facts.losses.get(what) ?? 0) + events);
 }
+
+/** For who reads its bytes. */
+export const damageOf =
+	(facts: SourceFacts): Damage =>
+	(what, where) =>
+		damage(facts, what, where);
 
 /** Something of the source is damaged. @throws BadInputError, unless lenient: then it is counted */
 export function damage(facts: SourceFacts, what: string, where: string): void {

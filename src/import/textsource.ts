@@ -7,7 +7,7 @@ import { readTextBlocks, type TextBlock } from "./input.js";
 import type { Intake } from "./intake.js";
 import type { KnownLines } from "./knownlines.js";
 import type { Layout } from "./linebeginnings.js";
-import { damage, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
+import { damage, damageOf, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
 import { MISFIT } from "./template.js";
 import type { TracefsEvent, TracefsLine } from "./tracefs.js";
 
@@ -154,7 +154,7 @@ export function textSource(path: string, layout: TextLayout, lenient: boolean): 
 
 async function* batchesOf(path: string, layout: TextLayout, facts: SourceFacts, intake: Intake): AsyncGenerator<EventBatch> {
 	const lines = new ByteLines(layout, facts, path, intake);
-	for await (const block of readTextBlocks(path, facts.digest)) yield { each: (visit) => lines.read(block, visit) };
+	for await (const block of readTextBlocks(path, facts.digest, damageOf(facts))) yield { each: (visit) => lines.read(block, visit) };
 	lines.finish();
 }
 

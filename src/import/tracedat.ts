@@ -8,7 +8,7 @@ import { isGzip } from "./input.js";
 import type { Intake } from "./intake.js";
 import { Kallsyms } from "./kallsyms.js";
 import { readPage } from "./ringbuffer.js";
-import { damage, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
+import { damage, damageOf, type EventSource, lose, newFacts, type SourceFacts } from "./source.js";
 import { RECIPE_NAMES } from "./symbols.js";
 import { isSound } from "./template.js";
 import { type CpuPages, Option, readTraceDat, type TraceDat } from "./tracedatfile.js";
@@ -36,9 +36,9 @@ export function traceDatSource(path: string, lenient: boolean): EventSource {
 }
 
 async function* recordsOf<T>(path: string, facts: SourceFacts, read: (dat: TraceDat, file: ByteFile) => Generator<T>): AsyncGenerator<T> {
-	const file = await openByteFile(path, isGzip(path), facts.digest);
+	const file = await openByteFile(path, isGzip(path), facts.digest, damageOf(facts));
 	try {
-		const dat = readTraceDat(file);
+		const dat = readTraceDat(file, damageOf(facts));
 		tell(dat, facts);
 		yield* read(dat, file);
 	} finally {
@@ -137,7 +137,12 @@ class CpuCursor {
 }
 
 /** A CPU's pages, out of their chunks. */
-function* pagesOf(file: ByteFile, dat: TraceDat, { offset, bytes, chunked, pageBytes, cpu }: CpuPages): Generator<Uint8Array> {
+function* pagesOf(
+	file: ByteFile,
+	dat: TraceDat,
+	facts: SourceFacts,
+	{ offset, bytes, chunked, pageBytes, cpu }: CpuPages,
+): Generator<Uint8Array> {
 	if (bytes === 0) return;
 	const where = `${file.path}, pages of CPU ${cpu}`;
 	if (!chunked) {
@@ -154,13 +159,21 @@ function* pagesOf(file: ByteFile, dat: TraceDat, { offset, bytes, chunked, pageB
 		const four = file.read(at, 4, what);
 		return new DataView(four.buffer, four.byteOffset).getUint32(0, true);
 	};
+	const end = offset + bytes;
 	const chunks = u32(offset, "the number of chunks");
 	let at = offset + 4;
-	for (let chunk = 0; chunk < chunks; chunk++) {
-		const length = u32(at, "a chunk's size");
-		const plain = u32(at + 4, "a chunk's size");
-		if (plain > MAX_CHUNK) throw new LimitError(`a chunk of ${plain} bytes`, { where });
-		const data = dat.decompress(file.read(at + 8, length, "a chunk"), plain, where);
+	for (let chunk = 0; chunk < chunks && at < end; chunk++) {
+		let length = Number.POSITIVE_INFINITY;
+		let data: Uint8Array = new Uint8Array(0);
+		try {
+			length = u32(at, "a chunk's size");
+			const plain = u32(at + 4, "a chunk's size");
+			if (plain > MAX_CHUNK) throw new LimitError(`a chunk of ${plain} bytes`, { where });
+			data = dat.decompress(file.read(at + 8, length, "a chunk"), plain, where);
+		} catch (error) {
+			if (!facts.lenient || !(error instanceof BadInputError || error instanceof LimitError)) throw error;
+			damage(facts, error.what, where);
+		}
 		for (let page = 0; page + 16 <= data.length; page += pageBytes) yield data.subarray(page, page + pageBytes);
 		at += 8 + length;
 	}
@@ -250,7 +263,7 @@ class MergedRecords {
 				damaged: (offset) =>
 					damage(facts, "a page of the ring buffer is damaged", `${file.path}, a page of CPU ${cursor.cpu}, byte ${offset} of it`),
 			});
-		this.#cursors = dat.cpus.map((place) => new CpuCursor(place.cpu, pagesOf(file, dat, place), load));
+		this.#cursors = dat.cpus.map((place) => new CpuCursor(place.cpu, pagesOf(file, dat, facts, place), load));
 	}
 
 	/** Visits the next `most` records; false where there were none. */

@@ -4,6 +4,7 @@ import { inflateSync } from "node:zlib";
 import { BadInputError, LimitError } from "../errors.js";
 import type { ByteFile } from "./bytefile.js";
 import { type EventFormat, type PageFormat, parseEventFormat, parsePageFormat } from "./eventformat.js";
+import type { Damage } from "./input.js";
 import { unzstd } from "./zstd.js";
 
 /** Sections are metadata: the largest, kallsyms, has some MB. */
@@ -172,7 +173,7 @@ function readOptions(from: Bytes, options: Map<number, Uint8Array[]>): void {
 }
 
 /** @throws BadInputError, LimitError */
-export function readTraceDat(file: ByteFile): TraceDat {
+export function readTraceDat(file: ByteFile, cut: Damage): TraceDat {
 	const where = file.path;
 	const head = new Bytes(file.read(0, Math.min(file.size, 256), "the header"), where);
 	head.bytes(10, "the magic");
@@ -186,10 +187,10 @@ export function readTraceDat(file: ByteFile): TraceDat {
 	head.u8("the size of a long");
 	const pageBytes = head.u32("the page size");
 	if (pageBytes < 1024 || pageBytes > 1 << 24) throw new BadInputError(`pages of ${pageBytes} bytes`, { where });
-	return version === 6 ? readVersion6(file, head.at, pageBytes) : readVersion7(file, head, pageBytes);
+	return version === 6 ? readVersion6(file, head.at, pageBytes, cut) : readVersion7(file, head, pageBytes, cut);
 }
 
-function readVersion6(file: ByteFile, start: number, pageBytes: number): TraceDat {
+function readVersion6(file: ByteFile, start: number, pageBytes: number, cut: Damage): TraceDat {
 	const where = file.path;
 	// Everything before the pages is read at once; the pages are not.
 	const all = new Bytes(file.read(start, Math.min(file.size - start, MAX_SECTION), "the metadata"), where);
@@ -222,9 +223,7 @@ function readVersion6(file: ByteFile, start: number, pageBytes: number): TraceDa
 		});
 	const places = Array.from({ length: cpus }, (_, cpu): CpuPages => {
 		const offset = all.u64("a CPU's place");
-		const bytes = all.u64("a CPU's size");
-		if (offset + bytes > file.size)
-			throw new BadInputError(`the pages of CPU ${cpu} reach to byte ${offset + bytes} of ${file.size}: the file is cut off`, { where });
+		const bytes = within(file, cpu, offset, all.u64("a CPU's size"), cut);
 		return { cpu, offset, bytes, chunked: false, pageBytes };
 	});
 	return {
@@ -240,7 +239,7 @@ function readVersion6(file: ByteFile, start: number, pageBytes: number): TraceDa
 	};
 }
 
-function readVersion7(file: ByteFile, head: Bytes, pageBytes: number): TraceDat {
+function readVersion7(file: ByteFile, head: Bytes, pageBytes: number, cut: Damage): TraceDat {
 	const where = file.path;
 	const compression = head.string("the compression");
 	head.string("the compression's version");
@@ -284,7 +283,7 @@ function readVersion7(file: ByteFile, head: Bytes, pageBytes: number): TraceDat 
 	if (systems !== undefined) table.systems(systems);
 	const comms = sectionOf(Section.cmdlines, "the comms");
 	const cpus: CpuPages[] = [];
-	for (const buffer of options.get(Option.buffer) ?? []) cpus.push(...bufferCpus(file, buffer, pageBytes, compression !== "none"));
+	for (const buffer of options.get(Option.buffer) ?? []) cpus.push(...bufferCpus(file, buffer, pageBytes, compression !== "none", cut));
 	return {
 		version: 7,
 		page,
@@ -301,8 +300,15 @@ function readVersion7(file: ByteFile, head: Bytes, pageBytes: number): TraceDat 
 	};
 }
 
+/** As many of a CPU's bytes as the file has. */
+function within(file: ByteFile, cpu: number, offset: number, bytes: number, cut: Damage): number {
+	if (bytes === 0 || offset + bytes <= file.size) return bytes;
+	cut(`the pages of CPU ${cpu} reach to byte ${offset + bytes} of ${file.size}: the file is cut off`, file.path);
+	return Math.max(0, file.size - offset);
+}
+
 /** BUFFER: u64 place, name, clock, u32 page size, u32 CPUs, then {u32 cpu, u64 place, u64 size}. */
-function bufferCpus(file: ByteFile, option: Uint8Array, filePageBytes: number, chunked: boolean): CpuPages[] {
+function bufferCpus(file: ByteFile, option: Uint8Array, filePageBytes: number, chunked: boolean, cut: Damage): CpuPages[] {
 	const from = new Bytes(option, file.path);
 	from.u64("a buffer's place");
 	from.string("a buffer's name");
@@ -314,11 +320,7 @@ function bufferCpus(file: ByteFile, option: Uint8Array, filePageBytes: number, c
 	return Array.from({ length: count }, (): CpuPages => {
 		const cpu = from.u32("a CPU");
 		const offset = from.u64("a CPU's place");
-		const bytes = from.u64("a CPU's size");
-		if (bytes > 0 && offset + bytes > file.size)
-			throw new BadInputError(`the pages of CPU ${cpu} reach to byte ${offset + bytes} of ${file.size}: the file is cut off`, {
-				where: file.path,
-			});
+		const bytes = within(file, cpu, offset, from.u64("a CPU's size"), cut);
 		return { cpu, offset, bytes, chunked, pageBytes };
 	});
 }

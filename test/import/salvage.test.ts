@@ -1,0 +1,50 @@
+// What is left of captures that are cut off, or that anything was done to: with --lenient a trace that is valid, else one clear line. The larger
+// runs are in salvage.ci.test.ts.
+import { describe, expect, it } from "vitest";
+import { asReport, asTracefs, SMALL_RUN_OPERATIONS, smallRun } from "./encode.js";
+import { asTraceDat, gzipped, PAGE_BYTES } from "./encodebinary.js";
+import { failure, imported, operations } from "./sources.js";
+import { SPOILED, spoiledEndsCleanly } from "./spoil.js";
+
+const run = smallRun();
+const many = Buffer.concat(Array.from({ length: 60 }, () => Buffer.from(asTracefs(run).slice(asTracefs(run).indexOf("       CPU")))));
+
+describe("with --lenient", () => {
+	it("a trace.dat whose last pages are cut off keeps its others, gzip'ed too", async () => {
+		const whole = asTraceDat(run, { version: 6, compression: "none" });
+		const cut = whole.subarray(0, whole.length - PAGE_BYTES - 100);
+		for (const source of [cut, gzipped(cut)]) {
+			expect((await failure(source)).what).toMatch(/the file is cut off/);
+			const trace = await imported(source, { lenient: true });
+			expect(trace.header.losses.find(({ name }) => name === "damaged")?.count).toBeGreaterThan(0);
+			expect(operations(trace).vmexit).toBeGreaterThan(0);
+		}
+	});
+
+	it("a gzip that is cut off keeps what comes before", async () => {
+		const packed = gzipped(many);
+		const cut = packed.subarray(0, packed.length - 40);
+		expect((await failure(cut)).what).toMatch(/cannot be read to its end/);
+		const trace = await imported(cut, { lenient: true });
+		expect(trace.header.losses.find(({ name }) => name === "damaged")?.count).toBeGreaterThan(0);
+		expect(operations(trace).vmexit).toBeGreaterThan(SMALL_RUN_OPERATIONS.vmexit);
+	});
+});
+
+describe("the kernel of a distribution that takes later code into it", () => {
+	it("is told by what its events show", async () => {
+		const text = asReport(run, false).replace("cpus=2\n", "cpus=2\n uname: Linux host 5.14.0-427.13.1.el9_4.x86_64\n");
+		const { header } = await imported(text);
+		expect(header.kernel).toBe("5.14.0-427.13.1.el9_4.x86_64");
+		expect(header.strategyEvidence.at(-1)).toMatch(/inferred, since 5\.14\.0-427\S* has parts of later kernels/);
+		// Another release of that number has none.
+		const stock = await failure(text.replace(".el9_4.x86_64", "-generic"));
+		expect(stock.what).toMatch(/does not fit its kernel: kvm_page_fault with its vCPU/);
+	});
+});
+
+describe("spoiled sources", () => {
+	it.each(Object.keys(SPOILED))("%s", async (name) => {
+		for (let seed = 0; seed < 8; seed++) await spoiledEndsCleanly(name, seed);
+	});
+});
