@@ -96,7 +96,7 @@ async function importEvents(options: ImportOptions, sources: readonly EventSourc
 	const told: KnownVm[] = options.memslots === undefined ? [] : await readMemslots(options.memslots);
 	const logged = access.length > 0;
 	const found = logged ? null : await survey(sources, { definitions, told, kernel, lenient, where });
-	const merged = new MergedSources(sources, definitions, found, kernel, where);
+	const merged = new MergedSources(sources, definitions, found, kernel);
 	const input: CaptureInput = {
 		known: found?.known ?? told,
 		kvm: found?.kvm ?? true,
@@ -120,23 +120,15 @@ class MergedSources {
 	readonly #scout: Scout | null;
 	readonly #normaliser: Normaliser;
 	readonly #kernel: string | undefined;
-	readonly #where: string;
 	#facts: readonly SourceFacts[] = [];
 	readonly #recognisers: readonly Recogniser[];
 
-	constructor(
-		sources: readonly EventSource[],
-		definitions: ProbeDefinitions,
-		found: Survey | null,
-		kernel: string | undefined,
-		where: string,
-	) {
+	constructor(sources: readonly EventSource[], definitions: ProbeDefinitions, found: Survey | null, kernel: string | undefined) {
 		this.#sources = sources;
 		this.#definitions = definitions;
 		this.#survey = found;
 		this.#scout = found === null || found.judgement === null ? new Scout(null) : null;
 		this.#kernel = kernel;
-		this.#where = where;
 		this.#normaliser = new Normaliser(found?.lacking ?? LACKS_NOTHING);
 		this.#recognisers = found?.read?.recognisers ?? sources.map((source) => new Recogniser(definitions, source.path));
 	}
@@ -179,7 +171,7 @@ class MergedSources {
 			for (const [name, count] of facts.losses) losses.set(name, (losses.get(name) ?? 0) + count);
 			warnings.push(...facts.warnings.map((warning) => (this.#facts.length > 1 ? `${facts.digest.name}: ${warning}` : warning)));
 		}
-		warnings.push(...askedFor(this.#recognisers, this.#where), ...(this.#survey?.warnings ?? []));
+		warnings.push(...askedFor(this.#recognisers), ...(this.#survey?.warnings ?? []));
 		let judgement = this.#survey?.judgement ?? null;
 		if (this.#scout !== null) {
 			judgement = judge(this.#scout, this.#recognisers, this.#facts, this.#definitions, this.#kernel);
@@ -208,7 +200,7 @@ const listed = (counts: ReadonlyMap<string, number>): string =>
 		.join(", ");
 
 /** Probes and tracepoints that nothing explains. @throws never: an error of missing ranges is the survey's */
-function askedFor(recognisers: readonly Recogniser[], where: string): string[] {
+function askedFor(recognisers: readonly Recogniser[]): string[] {
 	const warnings: string[] = [];
 	for (const { asked, unknown, byName } of recognisers) {
 		if (asked.size > 0)
@@ -216,7 +208,7 @@ function askedFor(recognisers: readonly Recogniser[], where: string): string[] {
 		if (unknown.size > 0) warnings.push(`events without a meaning here were left out: ${listed(unknown)}`);
 		if (byName.size > 0)
 			warnings.push(
-				`probes are taken by the names of mmreplay's own recipes, since ${where} shows no symbols: ${[...byName].sort().join(", ")}; --events FILE settles it`,
+				`probes are taken by the names of mmreplay's own recipes, since the capture shows no symbols: ${[...byName].sort().join(", ")}; --events FILE settles it`,
 			);
 	}
 	return warnings;

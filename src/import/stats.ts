@@ -1,4 +1,5 @@
 // stats.jsonl of the rig: the kernel's own counters at the end of each phase; what a phase did is the growth from row to row.
+import { basename } from "node:path";
 import { BadInputError } from "../errors.js";
 import { readLines, type SourceDigest } from "./input.js";
 
@@ -54,7 +55,7 @@ export async function readStats(path: string): Promise<{ rows: PhaseCounters[]; 
 				row = JSON.parse(line.text) as Row;
 			} catch {
 				if (!line.complete) {
-					warnings.push(`${path}: the last row is cut off and was left out`);
+					warnings.push(`${basename(path)}: the last row is cut off and was left out`);
 					continue;
 				}
 				throw new BadInputError("not a row of JSON", { where: `${path}, line ${line.number}` });

@@ -1,9 +1,13 @@
 // What is left of captures that are cut off, or that anything was done to: with --lenient a trace that is valid, else one clear line. The larger
 // runs are in salvage.ci.test.ts.
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { importSources } from "../../src/import/index.js";
+import { TraceWriter } from "../../src/trace/writer.js";
+import { collector } from "../engine/traces.js";
 import { asReport, asTracefs, SMALL_RUN_OPERATIONS, smallRun } from "./encode.js";
-import { asTraceDat, gzipped, PAGE_BYTES } from "./encodebinary.js";
-import { failure, imported, operations } from "./sources.js";
+import { asPerfetto, asTraceDat, gzipped, PAGE_BYTES } from "./encodebinary.js";
+import { failure, file, imported, operations } from "./sources.js";
 import { SPOILED, spoiledEndsCleanly } from "./spoil.js";
 
 const run = smallRun();
@@ -28,6 +32,22 @@ describe("with --lenient", () => {
 		const trace = await imported(cut, { lenient: true });
 		expect(trace.header.losses.find(({ name }) => name === "damaged")?.count).toBeGreaterThan(0);
 		expect(operations(trace).vmexit).toBeGreaterThan(SMALL_RUN_OPERATIONS.vmexit);
+	});
+});
+
+describe("a trace", () => {
+	it("is the same whatever the capture's folder is called", async () => {
+		const content = asPerfetto(run, "generic", "none");
+		const written = async (path: string): Promise<string> => {
+			const { sink, bytes } = collector();
+			const writer = new TraceWriter(sink);
+			const header = await importSources({ sources: [path], lenient: false }, writer);
+			for (const source of header.sources) source.name = "";
+			expect(header.warnings.join()).toMatch(/the capture shows no symbols/);
+			writer.finish(header);
+			return createHash("sha256").update(bytes()).digest("hex");
+		};
+		expect(await written(file(content))).toBe(await written(file(content)));
 	});
 });
 
