@@ -1,6 +1,7 @@
 // DAMON's tracepoint damon_aggregated, in any of the text forms that a tracer prints: for each region of a target, in how many of an aggregation
 // interval's checks the page that was looked at had been accessed. Not accesses but samples of them: each becomes one read of the region.
 import { Access } from "../trace/kinds.js";
+import { RegionLine } from "./regionline.js";
 import { headLines, type LineFormat, type LineKind } from "./streamtext.js";
 import type { StreamVm } from "./streamvm.js";
 
@@ -28,6 +29,9 @@ export class DamonLines implements LineFormat {
 	readonly #vm: StreamVm;
 	/** Only the first target's: others have another address space. */
 	#target: string | undefined;
+	/** The same, where it is a number as it is printed. */
+	#targetNumber = -1;
+	readonly #region = new RegionLine();
 	#firstNs = -1;
 	/** Of the last line, since the first. */
 	ns = 0;
@@ -46,20 +50,42 @@ export class DamonLines implements LineFormat {
 	}
 
 	line(bytes: Uint8Array, from: number, to: number): LineKind {
+		const region = this.#region;
+		if (region.read(bytes, from, to)) {
+			const { seconds, fraction, fractionDigits, target, start, end, checks } = region;
+			if (!isRegion(start, end, checks)) return "foreign";
+			if (this.#target === undefined || target === this.#targetNumber) {
+				this.#targetNumber = target;
+				this.#target ??= String(target);
+				return this.#take(seconds * 1e9 + fraction * 10 ** (9 - fractionDigits), start, end, checks);
+			}
+		}
+		return this.#text(bytes, from, to);
+	}
+
+	/** As `line`, whatever it looks like. */
+	#text(bytes: Uint8Array, from: number, to: number): LineKind {
 		const text = Buffer.from(bytes.subarray(from, to)).toString("latin1");
 		const region = REGION.exec(text);
 		if (region === null) return this.#other(text);
 		const [, seconds = "", fraction = "", target = "", start = "", end = "", checks = ""] = region;
-		const first = Math.floor(Number(start) / PAGE);
-		const pages = Math.floor(Number(end) / PAGE) - first;
-		const found = Number(checks);
-		if (!(pages > 0) || Number(end) > 2 ** 48 || found > MAX_CHECKS || fraction.length > 9) return "foreign";
-		this.#target ??= target;
+		if (!isRegion(Number(start), Number(end), Number(checks)) || fraction.length > 9) return "foreign";
+		if (this.#target === undefined) {
+			this.#target = target;
+			this.#targetNumber = String(Number(target)) === target ? Number(target) : -1;
+		}
 		if (target !== this.#target) {
 			this.otherTargets++;
 			return "taken";
 		}
-		this.#time(Number(seconds) * 1e9 + Number(fraction.padEnd(9, "0")));
+		return this.#take(Number(seconds) * 1e9 + Number(fraction.padEnd(9, "0")), Number(start), Number(end), Number(checks));
+	}
+
+	#take(ns: number, start: number, end: number, found: number): LineKind {
+		if (!isRegion(start, end, found) || !Number.isSafeInteger(ns)) return "foreign";
+		const first = Math.floor(start / PAGE);
+		const pages = Math.floor(end / PAGE) - first;
+		this.#time(ns);
 		this.regions++;
 		for (let check = 0; check < found; check++) {
 			this.#vm.access(0, Access.guestRead, first + Math.floor(draw(this.regions, check) * pages), 0);
@@ -82,6 +108,10 @@ export class DamonLines implements LineFormat {
 		if (HEADER.test(text)) return "noise";
 		return OTHER_EVENT.test(text) && !text.includes("damon_aggregated") ? "noise" : "foreign";
 	}
+}
+
+function isRegion(start: number, end: number, checks: number): boolean {
+	return Math.floor(end / PAGE) > Math.floor(start / PAGE) && end <= 2 ** 48 && checks <= MAX_CHECKS;
 }
 
 /** 0 to 1, by the number of the line and of the check. */

@@ -43,6 +43,7 @@ const BAD: readonly (readonly [format: string, line: string])[] = [
 	["damon", "k-1 [0] 1.0: damon_aggregated: target_id=0 nr_regions=1 0-99999999999999999999: 1 0"],
 	["damon", "k-1 [0] 1.0: damon_aggregated: target_id=0 nr_regions=1 4096-8192: 4000000000 0"],
 	["damon", "k-1 [0] 1.0: damon_aggregated: target_id=0 nr_reg"],
+	["damon", "k-1 [0] 99999999999999.0: damon_aggregated: target_id=0 nr_regions=1 4096-8192: 1 0"],
 	["damon", "no event at all"],
 ];
 

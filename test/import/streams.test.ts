@@ -159,6 +159,25 @@ describe("ChampSim", () => {
 });
 
 describe("DAMON", () => {
+	it("reads lines as bytes as it reads them as text", async () => {
+		const numbers = ["0", "7", "07", "4096", "65536", "9999999", "123456789012345", "281474976710656", "9".repeat(17), "x", ""];
+		const any = (at: number, each: number): string => numbers[Math.imul(at * 31 + each, 0x9e37_79b1) >>> 28] ?? "8192";
+		const lines = Array.from({ length: 600 }, (_, at) => {
+			const event =
+				["damon_aggregated:", "damon:damon_aggregated: ", "damon_aggregated", "xdamon_aggregated:"][at % 5] ?? "damon_aggregated:";
+			const age = at % 3 === 0 ? "" : ` ${any(at, 6)}`;
+			const target = at % 7 === 0 ? any(at, 2) : "0";
+			return `k-1 [1] ${any(at, 0)}.${any(at, 1)}: ${event} target_id=${target} nr_regions=1 ${any(at, 3)}-${any(at, 4)}: ${any(at, 5).slice(0, 3)}${age}`;
+		});
+		const [fast, text] = await Promise.all(
+			// A space at its end makes a line unusual.
+			["\n", " \n"].map((end) => importBytes("damon", `${DAMON}${lines.map((line) => `${line}${end}`).join("")}`, { lenient: true })),
+		);
+		expect(fast?.records).toEqual(text?.records);
+		expect(fast?.header.losses).toEqual(text?.header.losses);
+		expect(fast?.records.length).toBeGreaterThan(50);
+	});
+
 	it("makes a read of every check that found a region accessed, and says that they are samples", async () => {
 		const imported = await importBytes("damon", DAMON);
 		expect(kinds(imported)).toMatchObject({ access0: 5 });
