@@ -5,7 +5,7 @@ import { countFastL2Hit, countFastWalk } from "./counters";
 import { opAt, opOf, opWide, pageAt } from "./decode";
 import { useLine } from "./order";
 import { anyLeafOf, Root, recordIn } from "./pagetable";
-import { Refill, refillLine, simple } from "./refill";
+import { Refill, refillLine, setPlace, simple, tagOfL2 } from "./refill";
 import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
 import { LINE_SHIFT } from "./shape";
 import { anyLeafHuge, hugeLeavesOf } from "./spte";
@@ -91,6 +91,8 @@ function takeMissed(index: u32): bool {
 		sptes = leaf == 0 ? 0 : recordIn(root, leaf, gfn);
 		huge = leaf == 0 ? 0 : hugeLeavesOf(leaf);
 	}
+	const place = setPlace(gfn);
+	const tag2 = tagOfL2(gfn);
 	let missed: u32 = busy;
 	for (let lane: u32 = 0; lane < strategies; lane++) {
 		if (((busy >> lane) & 1) == 0) {
@@ -98,7 +100,7 @@ function takeMissed(index: u32): bool {
 			if (way != 0) useLine(l1Shape.table, line, way);
 			else {
 				const spteAt: usize = ((huge >> lane) & 1) != 0 ? 0 : sptes + ((<usize>lane) << 2);
-				const result = refillLine(tlbOf(vcpu, lane), lane, gfn, tag, need, line, spteAt);
+				const result = refillLine(tlbOf(vcpu, lane), lane, tag, place, tag2, need, line, spteAt);
 				if (result == Refill.byWalk) countFastWalk(lane);
 				else if (result == Refill.fromL2) countFastL2Hit(lane);
 				else missed |= 1 << lane;

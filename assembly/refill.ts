@@ -29,11 +29,17 @@ export function startRefill(): void {
 	ways2 = (1 << l2Shape.ways) - 1;
 }
 
-/** The set of the second level that has a page. */
+/** Where the set of a page stands in a second level. */
 // @ts-ignore: decorator
 @inline
-export function setAddress(tlb: Tlb, page: u64): usize {
-	return tlb.l2 + (<usize>page & mask2) * l2Shape.setBytes;
+export function setPlace(page: u64): usize {
+	return (<usize>page & mask2) * l2Shape.setBytes;
+}
+
+// @ts-ignore: decorator
+@inline
+export function tagOfL2(page: u64): u32 {
+	return <u32>(page >> shift2);
 }
 
 /** What `refillLine` came to. */
@@ -45,31 +51,30 @@ export const enum Refill {
 }
 
 /**
- * Fill a first level's set, in which no entry has the rights, from the second level or a walk. `spteAt`: the SPTE of the page under this strategy, or
- * a word of 0.
+ * Fill a first level's set, in which no entry has the rights, from the second level or a walk. `place` and `tag2`: of the page in a second level;
+ * `spteAt`: its SPTE under this strategy, or a word of 0.
  */
 // @ts-ignore: decorator
 @inline
-export function refillLine(tlb: Tlb, strategy: u32, page: u64, tag1: u32, need: u32, line: usize, spteAt: usize): Refill {
+export function refillLine(tlb: Tlb, strategy: u32, tag1: u32, place: usize, tag2: u32, need: u32, line: usize, spteAt: usize): Refill {
 	const free1 = lineFree(line);
 	// There with other rights, or perhaps in an entry of 2 MiB.
 	if (((lineTagged(line, tag1) & ~free1) | <u32>tlb.filledHuge) != 0) return Refill.none;
 	const shape: Shape = l2Shape;
-	const set = setAddress(tlb, page);
+	const set = tlb.l2 + place;
 	renew16(shape, set, tlb.epoch);
-	const tag2 = <u32>(page >> shift2);
 	const entries = entryOf(shape, set, 0);
 	const free2 = equal16(entries, 0) & ways2;
 	const found = equal16(set, tag2) & ~free2 & ways2;
 	/** The rights alone: a store through an entry whose content is not known to be its own goes through as well. */
 	const rights = need & ~(<u32>TlbBit.ownContent);
 	let result: Refill = Refill.fromL2;
-	let place: usize = 0;
+	let entryAt: usize = 0;
 	let entry: u32 = 0;
 	if (found != 0) {
 		const way = ctz(found);
-		place = entries + ((<usize>way) << 2);
-		entry = load<u32>(place);
+		entryAt = entries + ((<usize>way) << 2);
+		entry = load<u32>(entryAt);
 		if ((entry & rights) != rights) return Refill.none;
 		use(shape, set, way);
 	} else {
@@ -91,14 +96,14 @@ export function refillLine(tlb: Tlb, strategy: u32, page: u64, tag1: u32, need: 
 		} else way = replace(shape, set);
 		tlb.filled = true;
 		store<u32>(set + ((<usize>way) << 2), tag2);
-		place = entries + ((<usize>way) << 2);
-		store<u32>(place, entry);
+		entryAt = entries + ((<usize>way) << 2);
+		store<u32>(entryAt, entry);
 		result = Refill.byWalk;
 	}
 	if ((need & ~entry) != 0) {
 		writeContent(entry >> FRAME_SHIFT, strategy);
 		entry |= TlbBit.ownContent;
-		store<u32>(place, entry);
+		store<u32>(entryAt, entry);
 	}
 	let way1: u32 = 0;
 	if ((free1 & ways1) != 0) {

@@ -2,7 +2,7 @@
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
 import { opOf, pageAt } from "./decode";
 import { anyLeafOf, Root, recordIn, tableBytes } from "./pagetable";
-import { setAddress } from "./refill";
+import { setPlace } from "./refill";
 import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
 import { tlbOf, Vcpu } from "./world";
 
@@ -67,7 +67,7 @@ export function touch(from: u32, events: u32): u32 {
 			const page = load<u64>(row, Row.page) + load<u32>(pageAt + ((<usize>index) << 2));
 			const leaf = anyLeafOf(root, page);
 			if (leaf != 0) record = recordIn(root, leaf, page);
-			set = setAddress(tlbOf(changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu)), 0), page);
+			set = tlbOf(changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu)), 0).l2 + setPlace(page);
 		}
 		store<u32>(records + at, <u32>record);
 		store<u32>(sets + at, <u32>set);
