@@ -48,7 +48,9 @@ async function buildCommand() {
 		console.error(lines.filter((line) => !line.startsWith("TSFILE: ")).join("\n"));
 		throw new BuildError("tsc failed");
 	}
-	const kept = new Set(emitted.map((line) => relative(root, line.slice("TSFILE: ".length)).replaceAll("\\", "/")));
+	const written = emitted.map((line) => relative(root, line.slice("TSFILE: ".length)).replaceAll("\\", "/"));
+	// The bundles have all of it.
+	const kept = new Set(written.filter((path) => !path.startsWith("dist/cli/")));
 	for (const source of filesBelow("src")) {
 		if (source.endsWith(".ts")) continue;
 		const copy = source.replace(/^src/, "dist");

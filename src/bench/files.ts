@@ -24,6 +24,7 @@ const CAPTURE = fileURLToPath(new URL("../../traces/ksm-xmedium-6.1-fix.mmtrace"
 const BLOCK_EVENTS = 32_768;
 /** Replayed before the clock starts in any case: V8's first compilation, and the first touch of memory. */
 const LEAST_WARMING = 1 << 18;
+const START_EVENTS = 10_000;
 
 /** `events` that are timed; `pages`: of r, instead of 16 Mi. @throws BadInputError */
 export async function workloadFile(
@@ -56,6 +57,20 @@ export async function workloadFile(
 		writeFileSync(`${path}.sha256`, await sha256Of(path));
 	}
 	return { name, path, events: all, skip, sha256: readFileSync(`${path}.sha256`, "utf8") };
+}
+
+/** What a start is timed on: so small that replaying it is a millisecond. */
+export async function startFile(cache: string): Promise<string> {
+	mkdirSync(cache, { recursive: true });
+	const known = WORKLOADS.find(({ name }) => name === "h");
+	if (known === undefined) throw new RangeError("no workload h");
+	const path = join(cache, `start-v${GENERATOR_VERSION}.mmtrace`);
+	if (!existsSync(path)) {
+		const writer = new TraceWriter(path, { header: generatedHeader("h --seed 1", known.workload) });
+		await generateInto(writer, known.workload, { events: START_EVENTS, seed: 1, blockEvents: START_EVENTS });
+		writer.finish();
+	}
+	return path;
 }
 
 async function sha256Of(path: string): Promise<string> {

@@ -58,30 +58,32 @@ export async function openInput(path: string, options: CaptureOptions = {}): Pro
 	if (options.capturedStrategy !== undefined) namedStrategy(options.capturedStrategy, "--captured-strategy");
 	expectRelease(options.kernel);
 	if (path !== "-") expectFile(path);
-	const scratch = new Scratch();
+	let scratch: Scratch | undefined;
+	let source = path;
 	try {
-		let source = path;
 		if (path === "-") {
+			scratch = new Scratch();
 			source = join(scratch.folder, "input");
 			await spoolInput(source);
 		}
 		const imported = statSync(source).isDirectory() || !isTrace(source);
 		if (imported) {
+			scratch ??= new Scratch();
 			await importInto([source], options, new TraceWriter(scratch.file));
 			source = scratch.file;
 		}
 		const trace = openTrace(source);
 		// Some systems cannot remove an open file; then it goes when it is closed.
-		if (process.platform !== "win32") scratch.remove();
+		if (process.platform !== "win32") scratch?.remove();
 		const close = (): void => {
 			trace.close();
-			scratch.remove();
+			scratch?.remove();
 		};
 		const file = source === path ? path : null;
 		return { path, trace, header: told(trace.header, options), imported, file, close };
 	} catch (error) {
-		scratch.remove();
-		throw path === "-" ? asOfStandardInput(error, join(scratch.folder, "input")) : error;
+		scratch?.remove();
+		throw path === "-" && scratch !== undefined ? asOfStandardInput(error, join(scratch.folder, "input")) : error;
 	}
 }
 

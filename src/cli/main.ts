@@ -101,12 +101,6 @@ function report(error: unknown): number {
 	return error instanceof MmreplayError ? error.exitCode : DEFECT;
 }
 
-// What a closed pipe breaks outside our own writes.
-process.stdout.on("error", (error) => {
-	const status = report(error);
-	collectBeforeExit();
-	process.exit(status);
-});
 try {
 	await run(process.argv.slice(2));
 } catch (error) {

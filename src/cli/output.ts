@@ -1,5 +1,6 @@
 // Where a command's words go: data to standard output, diagnostics to standard error (cli.md, conventions).
-import { writeSync } from "node:fs";
+import { fstatSync, statSync, writeSync } from "node:fs";
+import { devNull } from "node:os";
 import { retryWhileBusy } from "../trace/sink.js";
 
 /** How a command speaks, from its options and surroundings. */
@@ -40,17 +41,29 @@ export function writeJson(document: object): void {
 	writeOut(`${JSON.stringify(document, null, "\t")}\n`);
 }
 
+/** Asked without process.stdout where it can be no terminal: that loads Node's streams and sockets, a tenth of a start. */
+function isTerminal(fd: 1 | 2): boolean {
+	try {
+		const open = fstatSync(fd);
+		if (!open.isCharacterDevice() || open.rdev === statSync(devNull).rdev) return false;
+	} catch {
+		return false;
+	}
+	return (fd === 1 ? process.stdout : process.stderr).isTTY === true;
+}
+
 /** @param options as commander gives them: `color` is false after --no-color */
 export function voiceOf(options: { quiet?: boolean | undefined; color?: boolean | undefined }): Voice {
-	const { env, stdout, stderr } = process;
+	const { env } = process;
+	const terminal = isTerminal(1);
 	const quiet = options.quiet === true;
 	const noColor = options.color === false || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
 	return {
 		quiet,
-		color: stdout.isTTY === true && !noColor,
-		columns: stdout.isTTY === true ? stdout.columns || 80 : undefined,
+		color: terminal && !noColor,
+		columns: terminal ? process.stdout.columns || 80 : undefined,
 		unicode: /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || "") && env.TERM !== "linux",
-		progress: stderr.isTTY === true && !quiet && (env.CI ?? "") === "",
+		progress: !quiet && (env.CI ?? "") === "" && isTerminal(2),
 	};
 }
 

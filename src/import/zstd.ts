@@ -10,8 +10,10 @@ const MAX_WINDOW = 1 << 27;
 
 type NativeDecoder = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
 
-/** Not in the types of Node 20. */
-const native: NativeDecoder | undefined = (zlib as unknown as { zstdDecompressSync?: NativeDecoder }).zstdDecompressSync;
+/** Not in the types of Node 20. Asked for late: zlib is loaded then. */
+function nativeDecoder(): NativeDecoder | undefined {
+	return (zlib as unknown as { zstdDecompressSync?: NativeDecoder }).zstdDecompressSync;
+}
 
 /** Window in bytes that a frame's header asks for. @throws BadInputError where it is no frame */
 function windowOf(frame: Uint8Array, where: string): number {
@@ -38,6 +40,7 @@ function windowOf(frame: Uint8Array, where: string): number {
 export function unzstd(frame: Uint8Array, maxBytes: number, where: string): Uint8Array {
 	const window = windowOf(frame, where);
 	if (window > MAX_WINDOW) throw new LimitError(`a zstd frame asks for a window of ${window} bytes, more than ${MAX_WINDOW}`, { where });
+	const native = nativeDecoder();
 	if (native !== undefined) {
 		try {
 			return native(frame, { maxOutputLength: maxBytes });

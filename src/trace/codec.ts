@@ -11,10 +11,13 @@ function zlibFunction(name: string): Transform | undefined {
 	return typeof candidate === "function" ? (candidate as Transform) : undefined;
 }
 
-const zstdCompress = zlibFunction("zstdCompressSync");
-const zstdDecompress = zlibFunction("zstdDecompressSync");
+// Looked up where they are needed: zlib is loaded then, and not at every start.
+const zstdCompress = (): Transform | undefined => zlibFunction("zstdCompressSync");
+const zstdDecompress = (): Transform | undefined => zlibFunction("zstdDecompressSync");
 
-export const HAS_ZSTD = zstdCompress !== undefined && zstdDecompress !== undefined;
+export function hasZstd(): boolean {
+	return zstdCompress() !== undefined && zstdDecompress() !== undefined;
+}
 
 const MISSING = `zstd is not in this Node (${process.version})`;
 
@@ -28,14 +31,14 @@ export function zstdMissing(where: string): BadInputError {
 
 /** @throws UsageError where this Node cannot write the codec */
 export function checkCodec(codec: CodecName): void {
-	if (codec === "zstd" && !HAS_ZSTD) throw new UsageError(MISSING, { hint: "use Node 22.15 or later, or deflate-raw" });
+	if (codec === "zstd" && !hasZstd()) throw new UsageError(MISSING, { hint: "use Node 22.15 or later, or deflate-raw" });
 }
 
 /** The payload as it is to be stored, and the codec that it is stored with: none where compression does not make it smaller. */
 export function compress(codec: CodecName, raw: Uint8Array): { codec: number; stored: Uint8Array } {
 	checkCodec(codec);
 	if (codec === "none") return { codec: Codec.none, stored: raw };
-	const stored = (codec === "zstd" && zstdCompress ? zstdCompress : zlib.deflateRawSync)(raw);
+	const stored = ((codec === "zstd" ? zstdCompress() : undefined) ?? zlib.deflateRawSync)(raw);
 	return stored.length < raw.length ? { codec: Codec[codec], stored } : { codec: Codec.none, stored: raw };
 }
 
@@ -50,7 +53,7 @@ export function decompress(codec: number, stored: Uint8Array, rawLength: number,
 		return stored;
 	}
 	const transform: Transform | undefined =
-		codec === Codec["deflate-raw"] ? zlib.inflateRawSync : codec === Codec.zstd ? zstdDecompress : undefined;
+		codec === Codec["deflate-raw"] ? zlib.inflateRawSync : codec === Codec.zstd ? zstdDecompress() : undefined;
 	if (transform === undefined) {
 		if (codec === Codec.zstd) throw zstdMissing(where);
 		throw new BadInputError(`unknown codec ${codec}`, { where, hint: "a newer mmreplay wrote this trace" });

@@ -1,7 +1,7 @@
 // Reads a trace (docs/trace-format.md): its header, then block after block in bounded memory. Nothing is allocated before the length
 // that asks for it was checked, and a payload goes straight into the caller's buffer (the engine's: WebAssembly memory).
 import { BadInputError, LimitError } from "../errors.js";
-import { decompress, HAS_ZSTD, zstdMissing } from "./codec.js";
+import { decompress, hasZstd, zstdMissing } from "./codec.js";
 import { crc32c } from "./crc32c.js";
 import { BlockDigest } from "./digest.js";
 import { decodeIndex, IndexBuilder, type TraceIndex } from "./footer.js";
@@ -50,7 +50,7 @@ export class TraceReader {
 			this.requiredFeatures = facts.requiredFeatures;
 			this.optionalFeatures = facts.optionalFeatures;
 			this.#first = end;
-			if (this.requiredFeatures.includes("zstd") && !HAS_ZSTD) throw zstdMissing(this.name);
+			if (this.requiredFeatures.includes("zstd") && !hasZstd()) throw zstdMissing(this.name);
 		} catch (error) {
 			this.#input.close();
 			throw error;
