@@ -49,6 +49,8 @@ export interface Measured {
 	readonly memoryBytes: number;
 	/** Of the first strategy, over all events; those that are not 0. */
 	readonly counters: Readonly<Record<string, number>>;
+	/** Digest of all counters and the state at the end, by strategy; the engine's whole replays have them. */
+	readonly digests?: Readonly<Record<string, string>>;
 }
 
 /** What the yardsticks simulate: LRU, one table level after the other, whatever the default machine is. */
@@ -177,7 +179,8 @@ function whole(task: Task): Measured {
 	);
 	const events = result.events - before;
 	const none = { readSeconds: 0, waitSeconds: 0, decodeSeconds: 0, engineSeconds: 0, readerSeconds: 0 };
-	return { events, ...times, ...none, memoryBytes: result.peakMemoryBytes, counters: named(result.strategies[0]?.counters) };
+	const digests = Object.fromEntries(result.strategies.map(({ name, digest }) => [name, digest]));
+	return { events, ...times, ...none, memoryBytes: result.peakMemoryBytes, counters: named(result.strategies[0]?.counters), digests };
 }
 
 /** The start of the second thread is in it, and what warms up. */

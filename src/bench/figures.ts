@@ -26,6 +26,8 @@ export interface Bench {
 	readonly plain: Yardstick | undefined;
 	/** Task.slowed of the figures that are gated. */
 	readonly slowed: number | undefined;
+	/** Nothing but what the gate compares. */
+	readonly gated: boolean;
 }
 
 const FOUR = ["drop", "wrapped", "fix", "establish-map"] as const;
@@ -36,7 +38,15 @@ const onlyEngine = (name: Benched): boolean => name === "k";
 /** m and r have one VM, and the capture has files. */
 const severalVms = (name: Benched): boolean => name === "p" || name === "h" || name === "z";
 
-export function probesOf({ files, varint, small, floor, plain, slowed }: Bench): Probe[] {
+const GATED = ["engine", "replay", "four"];
+
+export function probesOf(bench: Bench): Probe[] {
+	const probes = allProbes(bench);
+	const yardstick = bench.floor === undefined ? "plain" : "floor";
+	return bench.gated ? probes.filter(({ name }) => [...GATED, yardstick].includes(name.split("/")[1] ?? "")) : probes;
+}
+
+function allProbes({ files, varint, small, floor, plain, slowed }: Bench): Probe[] {
 	const probes: Probe[] = [];
 	for (const { name, path, skip } of files) {
 		const task = { trace: path, skip, check: false, strategies: ONE, ...(slowed === undefined ? {} : { slowed }) };
@@ -156,7 +166,7 @@ export function ratiosOf(rounds: Rounds, yardstick: "floor" | "plain"): Ratios {
 	for (const [probe, runs] of rounds) {
 		const [workload = "", what = ""] = probe.split("/");
 		const beside = rounds.get(`${workload}/${yardstick}`);
-		if (beside === undefined || !["engine", "replay", "four"].includes(what)) continue;
+		if (beside === undefined || !GATED.includes(what)) continue;
 		const part = what === "engine" ? engine : cpu;
 		const below = what === "engine" && yardstick === "floor" ? engine : cpu;
 		ratios[probe] = runs.map((run, round) => {
@@ -181,6 +191,10 @@ export function disagreements(rounds: Rounds): string[] {
 			continue;
 		for (const [name, value] of Object.entries(run.counters)) {
 			if (engineRun.counters[name] !== value) wrong.push(`${probe}: ${name} ${value}, engine ${engineRun.counters[name] ?? 0}`);
+		}
+		const [four] = rounds.get(`${workload}/four`) ?? [];
+		for (const [name, digest] of what === "replay" ? Object.entries(run.digests ?? {}) : []) {
+			if (four?.digests !== undefined && four.digests[name] !== digest) wrong.push(`${probe}: digest of ${name} alone and among four`);
 		}
 	}
 	return wrong;

@@ -1,6 +1,6 @@
 // The regression gate: ratios to a yardstick that ran in the same minutes, held against those of a recorded baseline. Times by themselves are never
 // compared: noise moves them by half. Exact figures are: a counter that moved fails whatever the times say.
-import { chanceOfLarger, median } from "./statistics.js";
+import { chancesOfLarger, median, splitsOf } from "./statistics.js";
 
 /** A gated figure: the logarithm of its time over the yardstick's, one a round. */
 export type Ratios = Readonly<Record<string, readonly number[]>>;
@@ -24,7 +24,7 @@ export interface Verdict {
 	readonly figure: string;
 	/** Time now over time then, each over its yardstick. */
 	readonly change: number;
-	/** How likely so much more than tolerated is by chance. */
+	/** How likely it is that any figure is by chance so much larger than tolerated. */
 	readonly chance: number;
 	readonly failed: boolean;
 }
@@ -43,13 +43,20 @@ export function judge(now: Ratios, baseline: Ratios): Verdict[] {
 	if (common.length === 0) return [];
 	const [ours, theirs] = [withAll(now, common), withAll(baseline, common)];
 	const figures = [...common, "all"];
-	return figures.map((figure) => {
-		const after = ours[figure] ?? [];
-		const before = theirs[figure] ?? [];
-		const tolerated = after.map((value) => value - Math.log(1 + TOLERATED));
-		const chance = chanceOfLarger(tolerated, before);
-		return { figure, change: Math.exp(median(after) - median(before)), chance, failed: chance < FALSE_ALARMS / figures.length };
+	const after = figures.map((figure) => ours[figure] ?? []);
+	const before = figures.map((figure) => theirs[figure] ?? []);
+	const tolerated = after.map((values) => values.map((value) => value - Math.log(1 + TOLERATED)));
+	const chances = chancesOfLarger(tolerated, before);
+	return figures.map((figure, at) => {
+		const chance = chances[at] ?? 1;
+		return { figure, change: Math.exp(median(after[at] ?? []) - median(before[at] ?? [])), chance, failed: chance < FALSE_ALARMS };
 	});
+}
+
+/** Whether so many rounds can show anything: with few there are too few ways to split them. */
+export function canFail(now: Ratios, baseline: Ratios): boolean {
+	const roundsOf = (ratios: Ratios): number => Math.min(...Object.values(ratios).map((values) => values.length));
+	return splitsOf(roundsOf(now), roundsOf(baseline)) > 1 / FALSE_ALARMS;
 }
 
 /** Workloads whose exact figures are not the recorded ones. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Bench, disagreements, type Figure, figuresOf, meets, probesOf, ratiosOf } from "../bench/figures.js";
 import { BENCHED, type Benched, startFile, workloadFile } from "../bench/files.js";
-import { type Baseline, FALSE_ALARMS, judge, moved, TOLERATED, type Verdict } from "../bench/gate.js";
+import { type Baseline, canFail, FALSE_ALARMS, judge, moved, TOLERATED, type Verdict } from "../bench/gate.js";
 import { type Rounds, runRounds } from "../bench/rounds.js";
 import { type Start, startup } from "../bench/startup.js";
 import { median, spread } from "../bench/statistics.js";
@@ -24,6 +24,7 @@ interface BenchFlags extends VoiceOptions {
 	readonly only?: readonly Benched[];
 	readonly rPages: number;
 	readonly quick?: boolean;
+	readonly gated?: boolean;
 	readonly format: "table" | "json" | "github-action-benchmark";
 	readonly json?: boolean;
 	readonly baseline?: string;
@@ -67,6 +68,7 @@ export function define(command: Command): void {
 		.option("--only <list>", `workloads: ${BENCHED.join(",")}`, chosen)
 		.option("--r-pages <count>", "pages of r", within(1 << 16, 1 << 24), 1 << 24)
 		.option("--quick", "without r, with 2 million events unless told otherwise")
+		.option("--gated", "only what a baseline is held against: the engine, whole replays, four strategies, the yardstick")
 		.addOption(new Option("--format <format>", "what to print").choices(["table", "json", "github-action-benchmark"]).default("table"))
 		.option("--json", "as --format json")
 		.option("--write-baseline <file>", "record this run for later ones")
@@ -108,35 +110,41 @@ async function bench(flags: BenchFlags, command: Command): Promise<void> {
 	const events = quick && command.getOptionValueSource("events") === "default" ? 2_000_000 : flags.events;
 	const names = flags.only ?? BENCHED.filter((name) => (!quick || name !== "r") && (name !== "k" || IN_CLONE));
 	const floor = nativeFloor(cache);
-	const plain = plainEngine(cache);
+	const gated = flags.gated === true;
+	const plain = gated && typeof floor !== "string" ? "not asked for" : plainEngine(cache);
 	if (typeof floor === "string") warn(voice, `no native floor: ${floor}`);
-	if (typeof plain === "string") warn(voice, `no engine in plain JavaScript: ${plain}`);
+	if (typeof plain === "string" && !gated) warn(voice, `no engine in plain JavaScript: ${plain}`);
 	const made: Bench = {
 		files: await each(names, (name) => workloadFile(cache, name, events, "fixed", flags.rPages)),
 		varint: await each(
-			names.filter((name) => name !== "k"),
+			names.filter((name) => name !== "k" && !gated),
 			(name) => workloadFile(cache, name, events, "delta", flags.rPages),
 		),
 		small: await each(
-			names.filter((name) => name === "h" || name === "z"),
+			names.filter((name) => (name === "h" || name === "z") && !gated),
 			(name) => workloadFile(cache, name, SMALL_EVENTS, "fixed"),
 		),
 		floor: typeof floor === "string" ? undefined : floor,
 		plain: typeof plain === "string" ? undefined : plain,
 		slowed: flags.slowed === undefined ? undefined : flags.slowed / 100,
+		gated,
 	};
 	const rounds = await runRounds(probesOf(made), flags.rounds, (round, probe) => {
 		if (voice.progress) writeError(`round ${round + 1} of ${flags.rounds}: ${probe}`);
 	});
-	const starts = startup(cache, await startFile(cache), Math.max(flags.rounds, STARTS));
+	const starts = gated ? [] : startup(cache, await startFile(cache), Math.max(flags.rounds, STARTS));
 	const start = (name: string, part: (start: Start) => number): Figure => {
 		const values = starts.map(part);
 		return { name, value: median(values), unit: "ms", spread: spread(values), target: STARTUP, more: false };
 	};
 	const figures = [
 		...figuresOf(rounds),
-		start("start-up of replay above an empty node, by the clock", ({ clock }) => clock),
-		start("start-up of replay above an empty node, processor time", ({ cpu }) => cpu),
+		...(gated
+			? []
+			: [
+					start("start-up of replay above an empty node, by the clock", ({ clock }) => clock),
+					start("start-up of replay above an empty node, processor time", ({ cpu }) => cpu),
+				]),
 	];
 	conclude(flags, made, rounds, figures, baseline);
 }
@@ -147,12 +155,14 @@ async function each<T, U>(values: readonly T[], make: (value: T) => Promise<U>):
 	return all;
 }
 
-/** Bytes and counters of each workload. */
+/** Of each workload its bytes, all counters of a replay, and of four strategies the digests of their counters and states. */
 function exactOf(made: Bench, rounds: Rounds): Record<string, string> {
 	return Object.fromEntries(
 		made.files.map(({ name, sha256, events }) => {
 			const counters = rounds.get(`${name}/engine`)?.[0]?.counters ?? {};
-			const text = JSON.stringify(Object.entries(counters).sort(([a], [b]) => (a < b ? -1 : 1)));
+			const digests = rounds.get(`${name}/four`)?.[0]?.digests ?? {};
+			const sorted = (values: object): unknown => Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+			const text = JSON.stringify([sorted(counters), sorted(digests)]);
 			return [`${name} of ${events} events`, createHash("sha256").update(`${sha256} ${text}`).digest("hex")];
 		}),
 	);
@@ -173,6 +183,10 @@ function conclude(flags: BenchFlags, made: Bench, rounds: Rounds, figures: reado
 			hint: "the same workloads and the same yardstick",
 		});
 	}
+	if (baseline !== undefined && !canFail(ratios, baseline.ratios))
+		warn(voice, "too few rounds, here or in the baseline, to tell a slower build: five of each can");
+	if (baseline !== undefined && Object.keys(exact).every((name) => baseline.exact[name] === undefined))
+		warn(voice, "the baseline is of other numbers of events: no counter is compared, and times only roughly");
 	if (baseline !== undefined && baseline.cpu !== shownCpu()) warn(voice, `the baseline is of another processor: ${baseline.cpu}`);
 	if (flags.writeBaseline !== undefined) {
 		const recorded: Baseline = { schema: "mmreplay/bench-baseline/1", cpu: shownCpu(), yardstick, ratios, exact };

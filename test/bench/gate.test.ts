@@ -1,7 +1,7 @@
 // The gate's arithmetic on made-up times, where the truth is known: a slower build fails, the same one passes as often as is stated.
 import { describe, expect, it } from "vitest";
-import { FALSE_ALARMS, judge, moved, type Ratios } from "../../src/bench/gate.js";
-import { chanceOfLarger, median, spread } from "../../src/bench/statistics.js";
+import { canFail, FALSE_ALARMS, judge, moved, type Ratios } from "../../src/bench/gate.js";
+import { chancesOfLarger, median, splitsOf, spread } from "../../src/bench/statistics.js";
 import { Random } from "../../src/generate/random.js";
 
 const FIGURES = ["p/engine", "h/engine", "z/engine", "m/engine", "h/replay", "z/replay"];
@@ -26,6 +26,13 @@ describe("the gate", () => {
 	it("stops a build that is slower by a tenth", { timeout: 120_000 }, () => {
 		const random = new Random(12);
 		for (let run = 0; run < 20; run++) expect(fails(times(random, 8, 1.1), times(random, 8, 1))).toBe(true);
+	});
+
+	it("stops one that is half as fast with as few rounds as it says can tell", { timeout: 120_000 }, () => {
+		const random = new Random(14);
+		const [five, four] = [5, 4].map((rounds) => [times(random, rounds, 2), times(random, rounds, 1)] as const);
+		expect(five !== undefined && canFail(...five) && fails(...five)).toBe(true);
+		expect(four !== undefined && canFail(...four)).toBe(false);
 	});
 
 	it("lets a faster build pass, and one that is slower by less than is tolerated", () => {
@@ -53,7 +60,21 @@ describe("statistics", () => {
 	});
 
 	it("the chance of a difference that is there is small, and of one that is not is anything", () => {
-		expect(chanceOfLarger([2, 2.1, 2.2, 2.3, 2.4, 2.5], [1, 1.1, 1.2, 1.3, 1.4, 1.5])).toBeLessThan(0.005);
-		expect(chanceOfLarger([1, 2, 3], [1, 2, 3])).toBeGreaterThan(0.3);
+		const [there = 1, not = 0] = chancesOfLarger(
+			[
+				[2, 2.1, 2.2, 2.3, 2.4, 2.5],
+				[1, 2, 3, 1, 2, 3],
+			],
+			[
+				[1, 1.1, 1.2, 1.3, 1.4, 1.5],
+				[1, 2, 3, 3, 2, 1],
+			],
+		);
+		expect(there).toBeLessThan(0.005);
+		expect(not).toBeGreaterThan(0.3);
+	});
+
+	it("ways to split", () => {
+		expect([splitsOf(1, 1), splitsOf(5, 5), splitsOf(3, 8)]).toEqual([2, 252, 165]);
 	});
 });
