@@ -163,6 +163,9 @@ describe("a process that reads ahead", () => {
 
 	it("goes at an interrupt", { timeout: 60_000 }, async () => {
 		const child = start(long);
+		// Where it comes to its end first: a pipe that nobody reads never closes.
+		child.stdout?.resume();
+		child.stderr?.resume();
 		await new Promise((resolve) => setTimeout(resolve, 300));
 		child.kill("SIGINT");
 		const [status, signal] = await new Promise<unknown[]>((resolve) => child.on("close", (...how) => resolve(how)));
