@@ -25,7 +25,7 @@ const MISSING = `zstd is not in this Node (${process.version})`;
 export function zstdMissing(where: string): BadInputError {
 	return new BadInputError(MISSING, {
 		where,
-		hint: "use Node 22.15 or later, or convert the trace where it was made: mmreplay convert --codec deflate-raw",
+		hint: "use Node 22.15 or later, or make the trace anew with --codec deflate-raw",
 	});
 }
 
