@@ -1,10 +1,9 @@
 // Memory-level parallelism where the page tables outgrow the caches: the records of upcoming accesses are loaded some dozens at a time, addresses
 // first, so that their misses overlap instead of each holding up its own walk (WebAssembly has no prefetch). It changes nothing but the time.
 import { opOf, pageAt } from "./decode";
+import { logging } from "./log";
 import { anyLeafOf, Root, recordIn, tableBytes } from "./pagetable";
-import { setPlace } from "./refill";
 import { ROW_SHIFT, Row, ready, refreshRows, rows } from "./rows";
-import { tlbOf, Vcpu } from "./world";
 
 // @ts-ignore: decorator
 @inline
@@ -21,9 +20,10 @@ const WORTH: u32 = 4;
 @inline
 const NEVER: u32 = 0xffff_ffff;
 
-/** Where the SPTEs of the records at hand stand, and the first of their sets of the second level: u32 each, by the number of the record modulo AHEAD; 0 where they are not known. */
+/** Where the SPTEs of the records at hand stand: u32 each, by the number of the record modulo AHEAD; 0 where they are not known. */
 const records: usize = memory.data(256);
-const sets: usize = memory.data(256);
+/** What was loaded last: kept, or the compiler would drop the loads. */
+const loaded: usize = memory.data(4);
 let isEmpty: bool = true;
 let worthWhile: bool = false;
 
@@ -33,15 +33,21 @@ export let mostlyMisses: bool = false;
 export function resetTouch(): void {
 	worthWhile = false;
 	mostlyMisses = false;
+	forget();
+}
+
+/** What was found for records of another block is nobody's. */
+function forget(): void {
+	if (isEmpty) return;
+	memory.fill(records, 0, 256);
+	isEmpty = true;
 }
 
 /** What the block before was like: accesses, and those that left the first level of the first strategy's TLB. */
 export function judge(accesses: u64, misses: u64): void {
 	mostlyMisses = misses * 2 > accesses;
 	worthWhile = tableBytes > CACHED_BYTES && misses * WORTH > accesses;
-	if (isEmpty) return;
-	memory.fill(records, 0, 256);
-	isEmpty = true;
+	forget();
 }
 
 /** Where `touch` found the SPTEs of a record; 0: they are not known. */
@@ -53,7 +59,7 @@ export function touchedRecord(index: u32): usize {
 
 /** Load what the records from `from` on will ask for. Returns the record at which to come again. */
 export function touch(from: u32, events: u32): u32 {
-	if (!worthWhile || !ready) return NEVER;
+	if (!worthWhile || !ready || logging) return NEVER;
 	refreshRows();
 	isEmpty = false;
 	const end = min<u32>(from + AHEAD, events);
@@ -62,22 +68,15 @@ export function touch(from: u32, events: u32): u32 {
 		const root = changetype<Root>(<usize>load<u32>(row, Row.root));
 		const at = (<usize>(index & (AHEAD - 1))) << 2;
 		let record: usize = 0;
-		let set: usize = 0;
 		if (changetype<usize>(root) != 0) {
 			const page = load<u64>(row, Row.page) + load<u32>(pageAt + ((<usize>index) << 2));
 			const leaf = anyLeafOf(root, page);
 			if (leaf != 0) record = recordIn(root, leaf, page);
-			set = tlbOf(changetype<Vcpu>(<usize>load<u32>(row, Row.vcpu)), 0).l2 + setPlace(page);
 		}
 		store<u32>(records + at, <u32>record);
-		store<u32>(sets + at, <u32>set);
 	}
 	let all: u32 = 0;
-	for (let at: usize = 0; at < AHEAD * 4; at += 4) {
-		const set = <usize>load<u32>(sets + at);
-		all ^= load<u32>(<usize>load<u32>(records + at)) ^ load<u32>(set) ^ load<u32>(set, 64);
-	}
-	// Kept, or the compiler would drop the loads.
-	store<u32>(sets, all);
+	for (let at: usize = 0; at < AHEAD * 4; at += 4) all ^= load<u32>(<usize>load<u32>(records + at));
+	store<u32>(loaded, all);
 	return end;
 }

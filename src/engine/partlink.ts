@@ -1,15 +1,17 @@
 // What the replay and the thread of one of its parts share: how far the thread is, and a buffer through which it hands over its final states.
 import { ENTRY_WORDS } from "../state.js";
+import { CannotSplit } from "./cannotsplit.js";
 
 /** Words (i32). full: the buffer has a batch; beats: blocks done. */
 const Word = { state: 0, stop: 1, full: 2, length: 3, beats: 4 } as const;
 const WORDS = 5;
-export const PartState = { replaying: 0, done: 1, failed: 2 } as const;
+export const PartState = { starting: 0, replaying: 1, done: 2, failed: 3 } as const;
 
 /** Entries of a batch at most (assembly/listing.ts). */
 const BATCH_WORDS = 8192 * ENTRY_WORDS;
-/** A thread that gets no further for so long is lost. */
-const PATIENCE_MS = 60_000;
+/** A thread that does not come up in so long is lost, and one that gets no further. */
+const STARTING_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 export class PartLink {
 	readonly shared: SharedArrayBuffer;
@@ -49,14 +51,15 @@ export class PartLink {
 	/** Wait until the thread has replayed its part. @returns false where it is lost */
 	waitForResult(): boolean {
 		let beats = -1;
-		for (let since = performance.now(); this.state === PartState.replaying; ) {
+		for (let since = performance.now(), before: number = this.state; ; before = this.state) {
+			const state = this.state;
+			if (state === PartState.done || state === PartState.failed) return state === PartState.done;
 			const now = Atomics.load(this.#control, Word.beats);
-			if (now !== beats) since = performance.now();
-			else if (performance.now() - since > PATIENCE_MS) return false;
+			if (now !== beats || state !== before) since = performance.now();
+			else if (performance.now() - since > (state === PartState.starting ? STARTING_MS : PATIENCE_MS)) return false;
 			beats = now;
-			Atomics.wait(this.#control, Word.state, PartState.replaying, 1000);
+			Atomics.wait(this.#control, Word.state, state, 1000);
 		}
-		return this.state === PartState.done;
 	}
 
 	/** Hand a batch over, once the one before is taken; an empty one ends a strategy's. @returns false where nobody wants it any more */
@@ -72,11 +75,11 @@ export class PartLink {
 		return !this.stopped;
 	}
 
-	/** The next batch; undefined at a strategy's end. @throws where the thread is lost */
+	/** The next batch; undefined at a strategy's end. @throws CannotSplit where the thread is lost */
 	take(): Uint32Array | undefined {
 		const until = performance.now() + PATIENCE_MS;
 		while (Atomics.load(this.#control, Word.full) === 0) {
-			if (this.state === PartState.failed || performance.now() > until) throw new Error("a part's thread is lost");
+			if (this.state === PartState.failed || performance.now() > until) throw new CannotSplit("a thread was lost");
 			Atomics.wait(this.#control, Word.full, 0, 1000);
 		}
 		const words = this.#batch.slice(0, Atomics.load(this.#control, Word.length));

@@ -16,6 +16,8 @@ function handOver({ options }: PartTask, groups: ReturnType<typeof replayGroups>
 
 function replayPart(task: PartTask, link: PartLink): void {
 	const say = (answer: PartAnswer): void => task.port.postMessage(answer);
+	link.setState(PartState.replaying);
+	if (link.stopped) throw new Error("nobody wants the part any more");
 	adoptModule(task.build, task.module);
 	const trace = openTrace(task.file, { limits: task.limits });
 	const { result, groups } = replayGroups(trace, { ...task.options, ahead: null }, () => {

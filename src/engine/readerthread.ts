@@ -37,6 +37,8 @@ function readOn({ file, limits, module }: ThreadTask, ring: Ring): void {
 	const first = ring.replayAt;
 	ring.threadAt = first;
 	ring.setState(ThreadState.reading);
+	// The replay may be over before the thread is up, and its file closed.
+	if (ring.stopped) return;
 	const input = new Input(file);
 	for (const step of new Scan(input, limits, first).steps()) {
 		if (step.kind !== "block" || ring.stopped) break;

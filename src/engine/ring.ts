@@ -89,7 +89,8 @@ export class Ring {
 			if (this.stopped) return false;
 			const consumed = Atomics.load(this.#control, Word.consumed);
 			if (Atomics.load(this.#control, Word.produced) - consumed < SLOTS) return true;
-			Atomics.wait(this.#control, Word.consumed, consumed);
+			// A stop changes no word that is waited for here: it may come between the look and the wait.
+			Atomics.wait(this.#control, Word.consumed, consumed, 20);
 		}
 	}
 

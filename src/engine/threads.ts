@@ -51,6 +51,7 @@ class PartOnThread {
 		try {
 			const data: PartTask = { ...task, link: this.link.shared, port: port2 };
 			const worker = new Worker(THREAD, { workerData: data, transferList: [port2], execArgv: [] });
+			// Heard only where this thread comes round to it: who waits has a limit of its own (partlink.ts).
 			worker.on("error", () => this.link.setState(PartState.failed));
 			worker.unref();
 		} catch (cause) {

@@ -166,9 +166,10 @@ describe("a process that reads ahead", () => {
 		// Where it comes to its end first: a pipe that nobody reads never closes.
 		child.stdout?.resume();
 		child.stderr?.resume();
-		await new Promise((resolve) => setTimeout(resolve, 300));
+		const closed = new Promise<unknown[]>((resolve) => child.on("close", (...how) => resolve(how)));
+		await new Promise((resolve) => setTimeout(resolve, 200));
 		child.kill("SIGINT");
-		const [status, signal] = await new Promise<unknown[]>((resolve) => child.on("close", (...how) => resolve(how)));
+		const [status, signal] = await closed;
 		// It may have come to its end before.
 		expect(signal === "SIGINT" || status === 0).toBe(true);
 	});
