@@ -31,7 +31,10 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
 	ksm_try_to_merge_one_page_ret: /(?:^|\s)ret=(-?\d+|0x[0-9a-f]+)( |$)/,
 	ksm_stable_tree_append: ADDRESS,
 	ksm_break_ksm: ADDRESS,
-	kvm_set_memory_region: new RegExp(`(?:^|\\s)slot=0x0*[0-9a-f]{1,8} (.* )?gpa=${GPA} (.* )?hva=${USER}( |$)`),
+	// A slot that goes has no address: KVM deletes its own with hva 0xdead000000000000.
+	kvm_set_memory_region: new RegExp(
+		`(?:^|\\s)slot=0x0*[0-9a-f]{1,8} (.* )?gpa=${GPA} (?:(.* )?hva=${USER}( |$)|(?:.* )?size=0x0+ (?:.* )?hva=${HEX}( |$))`,
+	),
 	uprobe_write_opcode: ADDRESS,
 	move_page_tables: new RegExp(`(?:^|\\s)addr=${USER} (.* )?to=${USER}( |$)`),
 	try_to_unmap_one: ADDRESS,

@@ -25,7 +25,7 @@ const MAGICS: readonly Magic[] = [
 	{ bytes: [0x28, 0xb5, 0x2f, 0xfd], what: "compressed with zstd", hint: unpacked("zstd -dc") },
 	{ bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], what: "compressed with xz", hint: unpacked("xz -dc") },
 	{ bytes: [0x04, 0x22, 0x4d, 0x18], what: "compressed with lz4", hint: unpacked("lz4 -dc") },
-	{ bytes: bytesOf("BZh"), what: "compressed with bzip2", hint: unpacked("bzip2 -dc") },
+	{ bytes: [0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4, what: "compressed with bzip2", hint: unpacked("bzip2 -dc") },
 	{ bytes: bytesOf("LZIP"), what: "compressed with lzip", hint: unpacked("lzip -dc") },
 	{ bytes: [0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c], what: "a 7z archive", hint: "unpack it and name the files in it" },
 	{ bytes: bytesOf("PK\u0003\u0004"), what: "a zip archive", hint: "unpack it and name the files in it" },
@@ -92,7 +92,7 @@ const TEXTS: readonly (Foreign & { readonly line: RegExp })[] = [
 		hint: "import the capture that it was made of",
 	},
 	{
-		line: /^\s*[{[]/,
+		line: /^\s*(?:\{|\[\s*(?:[{["\]]|$))/,
 		what: "JSON, and not bpftrace's",
 		hint: "bpftrace -f json prints an object a line; mmreplay capture has the program",
 	},

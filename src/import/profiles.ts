@@ -58,8 +58,8 @@ function releaseNumber(release: string): number | undefined {
 	return match === null ? undefined : Number(match[1]) * 1000 + Number(match[2]);
 }
 
-/** Enterprise Linux keeps a release's number and takes KVM and mm of later ones into it: the number tells nothing of them. */
-const BACKPORTED = /\.el\d/;
+/** Enterprise Linux keeps a release's number and takes KVM and mm of later ones into it: the number tells nothing of them. Oracle's and ELRepo's do not. */
+const BACKPORTED = /\.el\d+(?!\w*uek|.*elrepo)/;
 
 /** What a capture shows of its kernel. */
 export interface KernelSigns {

@@ -293,8 +293,12 @@ export function isSound(code: number, v: Float64Array): boolean {
 		case Code.rangeEnd:
 			return !(v[Range.event] >= EVENT_END);
 		case Code.memslot:
+			// A slot that goes has no address.
 			return (
-				v[Memslot.gpa] >= 0 && v[Memslot.gpa] < GPA_END && v[Memslot.hva] >= 0 && v[Memslot.hva] < USER_END && v[Memslot.slot] < SLOT_END
+				v[Memslot.gpa] >= 0 &&
+				v[Memslot.gpa] < GPA_END &&
+				v[Memslot.slot] < SLOT_END &&
+				(v[Memslot.size] === 0 || (v[Memslot.hva] >= 0 && v[Memslot.hva] < USER_END))
 			);
 		case Code.dirtyLog:
 			return v[DirtyLog.offset] >= 0 && v[DirtyLog.offset] < GPA_END;

@@ -162,7 +162,8 @@ function* pagesOf(
 	const end = offset + bytes;
 	const chunks = u32(offset, "the number of chunks");
 	let at = offset + 4;
-	for (let chunk = 0; chunk < chunks && at < end; chunk++) {
+	let chunk = 0;
+	for (; chunk < chunks && at < end; chunk++) {
 		let length = Number.POSITIVE_INFINITY;
 		let data: Uint8Array = new Uint8Array(0);
 		try {
@@ -177,6 +178,8 @@ function* pagesOf(
 		for (let page = 0; page + 16 <= data.length; page += pageBytes) yield data.subarray(page, page + pageBytes);
 		at += 8 + length;
 	}
+	if (chunk === chunks && end - at < 8) return;
+	damage(facts, `${chunks} chunks do not fill their section of ${bytes} bytes`, where);
 }
 
 interface KnownEvent {

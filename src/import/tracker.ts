@@ -114,7 +114,7 @@ export class Tracker {
 			slot: id % 65536,
 			as: Math.floor(id / 65536),
 			gfn: pageOf(v[Memslot.gpa]),
-			page: pageOf(v[Memslot.hva]),
+			page: v[Memslot.size] === 0 ? 0 : pageOf(v[Memslot.hva]),
 			pages: pageOf(v[Memslot.size]),
 			flags: pointer(v[Memslot.flags]),
 		};

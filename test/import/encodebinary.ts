@@ -194,9 +194,11 @@ const HEADER_PAGE =
 export interface DatOptions {
 	readonly version: 6 | 7;
 	readonly compression: "none" | "zlib" | "zstd";
+	/** What each CPU's section says it has chunks, of which it has one. */
+	readonly chunks?: number;
 }
 
-export function asTraceDat(events: readonly RunEvent[], { version, compression }: DatOptions): Buffer {
+export function asTraceDat(events: readonly RunEvent[], { version, compression, chunks = 1 }: DatOptions): Buffer {
 	const symbols = [...new Set(events.flatMap((e) => (e.symbol === undefined ? [] : [e.symbol])))];
 	const addressOf = (symbol: string): bigint => 0xffff_ffff_8100_0000n + BigInt(symbols.indexOf(symbol) * 4096);
 	const shapes = shapesOf(events, addressOf);
@@ -256,7 +258,7 @@ export function asTraceDat(events: readonly RunEvent[], { version, compression }
 	const buffers = cpus.map((pages, cpu) => {
 		if (compression === "none") return Buffer.concat([u32(cpu), u64(add(pages)), u64(pages.length)]);
 		const packed = pack(pages);
-		const chunk = Buffer.concat([u32(1), u32(packed.length), u32(pages.length), packed]);
+		const chunk = Buffer.concat([u32(chunks), u32(packed.length), u32(pages.length), packed]);
 		return Buffer.concat([u32(cpu), u64(add(chunk)), u64(chunk.length)]);
 	});
 	const options = section(

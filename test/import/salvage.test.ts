@@ -2,7 +2,9 @@
 // runs are in salvage.ci.test.ts.
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { DamagedEvents } from "../../src/import/damaged.js";
 import { importSources } from "../../src/import/index.js";
+import type { TracefsEvent } from "../../src/import/tracefs.js";
 import { TraceWriter } from "../../src/trace/writer.js";
 import { collector } from "../engine/traces.js";
 import { asReport, asTracefs, SMALL_RUN_OPERATIONS, smallRun } from "./encode.js";
@@ -11,6 +13,7 @@ import { failure, file, imported, operations } from "./sources.js";
 import { SPOILED, spoiledEndsCleanly } from "./spoil.js";
 
 const run = smallRun();
+const anyEvent: TracefsEvent = { comm: "qemu", pid: 1, tgid: -1, cpu: 0, ns: 1, name: "", text: "" };
 const many = Buffer.concat(Array.from({ length: 60 }, () => Buffer.from(asTracefs(run).slice(asTracefs(run).indexOf("       CPU")))));
 
 describe("with --lenient", () => {
@@ -23,6 +26,15 @@ describe("with --lenient", () => {
 			expect(trace.header.losses.find(({ name }) => name === "damaged")?.count).toBeGreaterThan(0);
 			expect(operations(trace).vmexit).toBeGreaterThan(0);
 		}
+	});
+
+	it.each([0, 2, 0x7fff_ffff])("a trace.dat that says of each CPU it has %d chunks, and has one", async (chunks) => {
+		const source = asTraceDat(run, { version: 7, compression: "zlib", chunks });
+		expect((await failure(source)).what).toMatch(/\d+ chunks do not fill their section|a chunk's size/);
+		// Without any there is nothing left.
+		if (chunks === 0) return;
+		const trace = await imported(source, { lenient: true });
+		expect(trace.header.losses.find(({ name }) => name === "damaged")?.count).toBeGreaterThan(0);
 	});
 
 	it("a gzip that is cut off keeps what comes before", async () => {
@@ -60,6 +72,27 @@ describe("the kernel of a distribution that takes later code into it", () => {
 		// Another release of that number has none.
 		const stock = await failure(text.replace(".el9_4.x86_64", "-generic"));
 		expect(stock.what).toMatch(/does not fit its kernel: kvm_page_fault with its vCPU/);
+	});
+});
+
+describe("hosts that are out of the ordinary", () => {
+	it("delete a memslot of KVM's own, which has no address", () => {
+		const event = (text: string): TracefsEvent => ({ ...anyEvent, name: "kvm_set_memory_region", text });
+		const damaged = new DamagedEvents(true, "here");
+		const gone = "kvm=0xffffc90000a3d000 slot=0x1ff flags=0x0 gpa=0x0 size=0x0 hva=0xdead000000000000";
+		expect(damaged.accepts(event(gone))).toBe(true);
+		expect(damaged.accepts(event(gone.replace("size=0x0", "size=0x1000")))).toBe(false);
+	});
+
+	it("have hundreds of CPUs, of which most record nothing", async () => {
+		const empty = Array.from({ length: 900 }, (_, cpu) => `CPU ${cpu + 2} is empty\n`).join("");
+		const trace = await imported(asReport(run, false).replace("cpus=2\n", `cpus=902\n${empty}`));
+		expect(operations(trace).vmexit).toBe(SMALL_RUN_OPERATIONS.vmexit);
+	});
+
+	it("run ELRepo's kernel, which is the release that it says", async () => {
+		const text = asReport(run, false).replace("cpus=2\n", "cpus=2\n uname: Linux host 6.1.90-1.el9.elrepo.x86_64\n");
+		expect((await imported(text)).header.strategyEvidence.at(-1)).toMatch(/kernel profile 6\.1 \(found in the source/);
 	});
 });
 
