@@ -8,11 +8,12 @@ export function median(values: readonly number[]): number {
 	return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** Half the distance between the quartiles, over the median. */
+/** Half the distance between the quartiles, over the median; 0 where they are one. */
 export function spread(values: readonly number[]): number {
 	const sorted = [...values].sort((a, b) => a - b);
 	const at = (part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
-	return (at(0.75) - at(0.25)) / 2 / median(values);
+	const distance = at(0.75) - at(0.25);
+	return distance === 0 ? 0 : distance / 2 / median(values);
 }
 
 function mean(values: readonly number[]): number {

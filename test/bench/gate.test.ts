@@ -57,6 +57,7 @@ describe("statistics", () => {
 		expect(median([3, 1, 2])).toBe(2);
 		expect(median([4, 1, 2, 3])).toBe(2.5);
 		expect(spread([1, 1, 1])).toBe(0);
+		expect(spread([0, 0, 0])).toBe(0);
 	});
 
 	it("the chance of a difference that is there is small, and of one that is not is anything", () => {
